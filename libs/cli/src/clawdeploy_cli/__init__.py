@@ -1,0 +1,1 @@
+"""The claw command line and the local supervisor."""

@@ -1,0 +1,1 @@
+"""What every ClawDeploy service needs, without business words."""

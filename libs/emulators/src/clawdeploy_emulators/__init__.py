@@ -1,0 +1,1 @@
+"""Stand-ins of outside APIs, for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""The catalogue of events ClawDeploy's services speak."""

@@ -1,0 +1,1 @@
+"""Meters, ledger and prices."""
