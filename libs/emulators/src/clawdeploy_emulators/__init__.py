@@ -1,1 +1,8 @@
-"""Stand-ins of outside APIs, for the demo and the tests."""
+"""Stand-ins of outside APIs, for the demo and the tests.
+
+Each keeps the published shape of the API it stands in for, so that the platform's client needs no branch for it.
+"""
+
+from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
+
+__all__ = ["OpenRouterSettings", "create_openrouter"]

@@ -1,0 +1,172 @@
+"""Faults of an outside API, switched on per call: a silence before or after the effect, a rate limit, a server error."""
+
+import asyncio
+import math
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+import httpx
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+log = structlog.get_logger()
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    TIMEOUT_BEFORE = "timeout_before"  # silence, then a dropped connection; nothing was done
+    TIMEOUT_AFTER = "timeout_after"  # it was done, and no answer ever comes
+    RATE_LIMIT = "rate_limit"  # 429 with Retry-After and X-RateLimit-*; nothing was done
+    SERVER_ERROR = "server_error"  # 500; nothing was done
+
+
+class Fault(BaseModel):
+    """One fault: which calls it meets, how often it still strikes, and how long a silence lasts (or Retry-After says)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: FaultKind
+    method: str | None = Field(default=None, description="HTTP method; any when absent")
+    path_prefix: str = Field(default="/", description="whole path, or the path below the API's base")
+    times: int = Field(default=1, ge=1, description="strikes left")
+    seconds: float = Field(default=30.0, ge=0, le=3600)
+
+    def meets(self, *, method: str, paths: tuple[str, ...]) -> bool:
+        """Whether a call with this method and any of these spellings of its path is struck."""
+        if self.method is not None and self.method.upper() != method.upper():
+            return False
+        return any(path.startswith(self.path_prefix) for path in paths)
+
+
+class FaultSwitch:
+    """The faults that are on. Kept in memory only: a restarted stand-in is a healthy one."""
+
+    def __init__(self, *, base_path: str) -> None:
+        self._base_path = base_path
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def replace(self, faults: list[Fault]) -> None:
+        """Forget the faults that are on and switch these on, the first that meets a call strikes it."""
+        with self._lock:
+            self._faults = [fault.model_copy() for fault in faults]
+
+    def pending(self) -> list[Fault]:
+        """The faults with strikes left."""
+        with self._lock:
+            return [fault.model_copy() for fault in self._faults]
+
+    def strike(self, *, method: str, path: str) -> Fault | None:
+        """Take one strike off the first fault that meets the call and return it. Only calls below the base path are met."""
+        if not path.startswith(self._base_path):
+            return None
+        paths = (path, path.removeprefix(self._base_path))
+        with self._lock:
+            fault = next((item for item in self._faults if item.meets(method=method, paths=paths)), None)
+            if fault is None:
+                return None
+            fault.times -= 1
+            self._faults = [item for item in self._faults if item.times > 0]
+        return fault
+
+
+class FaultyFastAPI(FastAPI):
+    """A FastAPI application whose calls first pass a switch of faults.
+
+    Outside every middleware, because a dropped connection needs the server's own `send`.
+    """
+
+    def __init__(
+        self, *, faults: FaultSwitch, error_body: Callable[[int, str], dict[str, Any]], **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.faults = faults
+        self._error_body = error_body
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        fault = self._fault_of(scope)
+        if fault is None:
+            await super().__call__(scope, receive, send)
+            return
+        log.warning("fault.struck", kind=fault.kind.value, method=scope["method"], path=scope["path"])
+        match fault.kind:
+            case FaultKind.RATE_LIMIT:
+                await self._refuse(429, "Rate limit exceeded", scope, receive, send, retry_after=fault.seconds)
+            case FaultKind.SERVER_ERROR:
+                await self._refuse(500, "Internal Server Error", scope, receive, send)
+            case FaultKind.TIMEOUT_BEFORE:
+                await _fall_silent(receive, send, seconds=fault.seconds)
+            case FaultKind.TIMEOUT_AFTER:
+                await super().__call__(scope, receive, _swallow)
+                await _fall_silent(receive, send, seconds=fault.seconds)
+
+    def _fault_of(self, scope: Message) -> Fault | None:
+        if scope["type"] != "http":
+            return None
+        return self.faults.strike(method=scope["method"], path=scope["path"])
+
+    async def _refuse(
+        self,
+        status: int,
+        message: str,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        headers: dict[str, str] = {}
+        if retry_after is not None:
+            headers = {
+                "Retry-After": str(math.ceil(retry_after)),
+                "X-RateLimit-Limit": "20",
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": str(math.ceil(retry_after) * 1000),
+            }
+        await JSONResponse(self._error_body(status, message), status, headers)(scope, receive, send)
+
+
+@runtime_checkable
+class _Abortable(Protocol):
+    def abort(self) -> None: ...
+
+
+async def _swallow(message: Message) -> None:
+    """Let the answer be made and lost."""
+    del message
+
+
+async def _fall_silent(receive: Receive, send: Send, *, seconds: float) -> None:
+    """Say nothing until the caller hangs up or the time is over, then drop the connection."""
+    try:
+        async with asyncio.timeout(seconds):
+            await _hung_up(receive)
+    except TimeoutError:
+        await _drop(receive, send)
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _drop(receive: Receive, send: Send) -> None:
+    """Close the connection without an answer.
+
+    ASGI has no word for it: uvicorn's `send` is a method of the object that holds the transport; a client mounted in
+    process (httpx.ASGITransport) is told what it would have seen on the wire.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if not isinstance(transport, _Abortable):
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    transport.abort()
+    await _hung_up(receive)
