@@ -1,0 +1,158 @@
+"""CloudEvents 1.0: event classes, their registry, and the envelope that travels over Kafka in binary mode.
+
+Source of the attribute names: CloudEvents specification 1.0.2 and its Kafka protocol binding (headers ``ce_*``).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Self, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+
+SOURCE_PREFIX = "/clawdeploy/"
+TICK_TYPE = "clawdeploy.tick.v1"
+MAX_EVENT_BYTES = 256 * 1024
+
+Headers = Sequence[tuple[str, bytes]]
+E = TypeVar("E", bound="Event")
+EventClass = type[E]
+
+
+class TolerantEnum(StrEnum):
+    """An enumeration of a published event: a value from a newer producer reads as UNKNOWN."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:  # noqa: ARG003 - the enum protocol's signature
+        return cls.__members__.get("UNKNOWN")
+
+
+class Event(BaseModel):
+    """A fact, named in the past tense. Subclasses give their type and producing service::
+
+    class ServerCreated(Event, type="server.created.v1", producer="provisioner"): ...
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event_type: ClassVar[str] = ""
+    producer: ClassVar[str] = ""
+    internal: ClassVar[bool] = False
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, *, type: str, producer: str, internal: bool = False, **_: Any) -> None:  # noqa: A002 - CloudEvents' own word
+        cls.event_type, cls.producer, cls.internal = type, producer, internal
+        registry.register(cls)
+
+
+class EventRegistry:
+    """Every event class by its type."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type[Event]] = {}
+
+    def register(self, event_class: type[Event]) -> None:
+        """Add a class; raises ValueError when the type is taken."""
+        if self._classes.setdefault(event_class.event_type, event_class) is not event_class:
+            raise ValueError(f"event type {event_class.event_type} is declared twice")
+
+    def find(self, event_type: str) -> type[Event] | None:
+        """The class of a type, or None when this code does not know it."""
+        return self._classes.get(event_type)
+
+    def all(self) -> Iterable[type[Event]]:
+        """All classes, by type."""
+        return [self._classes[name] for name in sorted(self._classes)]
+
+
+registry = EventRegistry()
+
+
+def topic_of(producer: str) -> str:
+    """The topic a service publishes to; one per service (architecture §2)."""
+    return f"clawdeploy.{TOPICS[producer]}"
+
+
+TOPICS = {"api": "deployments", "provisioner": "lifecycle", "monitor": "health", "billing": "billing"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One event as it travels: CloudEvents attributes and the raw JSON payload."""
+
+    id: UUID
+    source: str
+    type: str
+    key: UUID
+    version: int
+    time: datetime
+    account_id: UUID | None = None
+    correlation_id: UUID | None = None
+    causation_id: UUID | None = None
+    log_epoch: int = 0
+    traceparent: str | None = None
+    data: bytes = b"{}"
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Kafka headers of the binary content mode."""
+        values: dict[str, object] = {
+            "ce_specversion": "1.0",
+            "ce_id": self.id,
+            "ce_source": self.source,
+            "ce_type": self.type,
+            "ce_subject": self.key,
+            "ce_sequence": self.version,
+            "ce_time": self.time.isoformat(),
+            "ce_accountid": self.account_id,
+            "ce_correlationid": self.correlation_id,
+            "ce_causationid": self.causation_id,
+            "ce_logepoch": self.log_epoch,
+            "traceparent": self.traceparent,
+            "content-type": "application/json",
+        }
+        return [(name, str(value).encode()) for name, value in values.items() if value is not None]
+
+    @classmethod
+    def from_record(cls, headers: Headers, data: bytes) -> Self:
+        """Read an envelope; raises ValueError when a required attribute is missing or malformed."""
+        values = {name: value.decode() for name, value in headers}
+        try:
+            return cls(
+                id=UUID(values["ce_id"]),
+                source=values["ce_source"],
+                type=values["ce_type"],
+                key=UUID(values["ce_subject"]),
+                version=_positive(values["ce_sequence"]),
+                time=datetime.fromisoformat(values["ce_time"]),
+                account_id=_optional_uuid(values.get("ce_accountid")),
+                correlation_id=_optional_uuid(values.get("ce_correlationid")),
+                causation_id=_optional_uuid(values.get("ce_causationid")),
+                log_epoch=int(values.get("ce_logepoch", "0")),
+                traceparent=values.get("traceparent"),
+                data=data,
+            )
+        except KeyError as error:
+            raise ValueError(f"header {error.args[0]} is missing") from error
+
+    def read(self, event_class: EventClass[E]) -> E:
+        """The payload as an event class; raises pydantic.ValidationError when it does not fit."""
+        return event_class.model_validate_json(self.data)
+
+
+def encode(event: Event) -> bytes:
+    """An event's payload as JSON."""
+    return to_json(event)
+
+
+def _optional_uuid(value: str | None) -> UUID | None:
+    return UUID(value) if value else None
+
+
+def _positive(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError(f"ce_sequence {number} is not positive")
+    return number

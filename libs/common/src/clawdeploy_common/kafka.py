@@ -1,0 +1,30 @@
+"""Topics: created by the platform with a fixed number of partitions, kept for ever (law 5)."""
+
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError
+
+from clawdeploy_common.settings import ServiceSettings
+
+_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+
+
+async def ensure_topic(settings: ServiceSettings, topic: str) -> None:
+    """Create a topic unless it exists; raises aiokafka.errors.KafkaError when the broker is away or refuses."""
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+        if topic in await admin.list_topics():
+            return
+        new = NewTopic(topic, settings.kafka_partitions, settings.kafka_replication_factor, topic_configs=_FOREVER)
+        await _create(admin, new)
+    finally:
+        await admin.close()
+
+
+async def _create(admin: Any, new: NewTopic) -> None:
+    response = await admin.create_topics([new], timeout_ms=10_000)
+    for _, code, *rest in response.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise RuntimeError(f"the broker refused topic {new.name}: error {code} {rest}")

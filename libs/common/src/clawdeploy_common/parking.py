@@ -1,0 +1,158 @@
+"""Parked events: what could not be applied waits in the database, and only its own key waits with it (law 3)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ARRAY, DateTime, LargeBinary, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from clawdeploy_common.errors import PermanentError, TemporaryError
+from clawdeploy_common.handlers import Kind
+from clawdeploy_common.ids import new_id
+from clawdeploy_common.progress import Position
+from clawdeploy_common.records import Record
+
+Reason = Literal["gap", "behind", "failed", "permanent", "unreadable"]
+
+MAX_ATTEMPTS = 8
+
+_VERSIONS = text(
+    """
+    SELECT p.source, p.key, p.version, p.state FROM parked_events p
+    WHERE p.kind = :kind AND (p.source, p.key) IN (SELECT * FROM unnest(:sources, :keys))
+    """
+).bindparams(bindparam("sources", type_=ARRAY(Text)), bindparam("keys", type_=ARRAY(Uuid)))
+_PARK = text(
+    """
+    INSERT INTO parked_events (id, kind, source, topic, partition, "offset", key, version, type, account_id, headers, payload, reason,
+                               error, attempts, state, retry_at)
+    VALUES (:id, :kind, :source, :topic, :partition, :offset, :key, :version, :type, :account_id, :headers, :payload, :reason,
+            :error, :attempts, :state, clock_timestamp() + CAST(:delay AS interval))
+    ON CONFLICT DO NOTHING
+    """
+).bindparams(
+    bindparam("id", type_=Uuid),
+    bindparam("key", type_=Uuid),
+    bindparam("account_id", type_=Uuid),
+    bindparam("headers", type_=JSONB),
+    bindparam("payload", type_=LargeBinary),
+)
+_DUE = text(
+    """
+    SELECT DISTINCT ON (source, key) source, key FROM parked_events
+    WHERE kind = :kind AND state = 'parked' AND key IS NOT NULL AND retry_at <= clock_timestamp()
+    ORDER BY source, key LIMIT 100
+    """
+)
+_HEAD = text(
+    """
+    SELECT *, retry_at > clock_timestamp() AS waits FROM parked_events
+    WHERE kind = :kind AND source = :source AND key = :key AND version > :last ORDER BY version LIMIT 1 FOR UPDATE
+    """
+)
+_FORGET_APPLIED = text(
+    "DELETE FROM parked_events WHERE kind = :kind AND source = :source AND key = :key AND version <= :last AND state <> 'dropped'"
+)
+_FAILED = text(
+    """
+    UPDATE parked_events SET reason = :reason, error = :error, attempts = attempts + 1, state = :state,
+           retry_at = clock_timestamp() + CAST(:delay AS interval)
+    WHERE id = :id
+    """
+)
+_POSTPONE = text("UPDATE parked_events SET retry_at = clock_timestamp() + CAST(:delay AS interval) WHERE id = :id")
+_DELETE = text("DELETE FROM parked_events WHERE id = :id")
+
+GAP_RECHECK = timedelta(seconds=2)
+_TIME = DateTime(timezone=True)
+
+
+Parked = dict[tuple[Position, int], str]
+
+
+async def versions(session: AsyncSession, kind: Kind, positions: Iterable[Position]) -> Parked:
+    """Which versions of these keys are parked, with their state."""
+    listed = list(positions)
+    parameters = {"kind": kind, "sources": [source for source, _ in listed], "keys": [key for _, key in listed]}
+    rows = await session.execute(_VERSIONS, parameters)
+    return {((row.source, row.key), row.version): row.state for row in rows}
+
+
+async def park(
+    session: AsyncSession, kind: Kind, record: Record, *, reason: Reason, error: BaseException | None = None
+) -> None:
+    """Store a record as it came; a failed one is tried again later, a permanent or unreadable one waits for an operator."""
+    envelope = record.envelope
+    dead = reason in ("permanent", "unreadable")
+    await session.execute(
+        _PARK,
+        {
+            "id": new_id(),
+            "kind": kind,
+            "source": envelope.source if envelope else "",
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "key": envelope.key if envelope else None,
+            "version": envelope.version if envelope else None,
+            "type": envelope.type if envelope else None,
+            "account_id": envelope.account_id if envelope else None,
+            "headers": record.headers_as_json(),
+            "payload": record.payload,
+            "reason": reason,
+            "error": describe(error) if error else record.defect,
+            "attempts": 1 if reason == "failed" else 0,
+            "state": "dead" if dead else "parked",
+            "delay": None if reason == "behind" or dead else backoff(1, error),
+        },
+    )
+
+
+async def due(session: AsyncSession, kind: Kind) -> Sequence[Position]:
+    """Keys that have a parked event whose time has come."""
+    return [(row.source, row.key) for row in await session.execute(_DUE, {"kind": kind})]
+
+
+async def head(session: AsyncSession, kind: Kind, position: Position, *, last: int) -> Any | None:
+    """The first row of a key above the last applied version, locked; rows that were applied meanwhile are forgotten."""
+    source, key = position
+    values = {"kind": kind, "source": source, "key": key, "last": last}
+    await session.execute(_FORGET_APPLIED, values)
+    return (await session.execute(_HEAD, values)).one_or_none()
+
+
+async def failed(session: AsyncSession, row: Any, error: BaseException) -> None:
+    """Note a failed attempt: postpone it, or make it a dead letter when attempts are exhausted or the error is permanent."""
+    permanent = isinstance(error, PermanentError)
+    dead = permanent or row.attempts + 1 >= MAX_ATTEMPTS
+    values = {
+        "id": row.id,
+        "reason": "permanent" if permanent else "failed",
+        "error": describe(error),
+        "state": "dead" if dead else "parked",
+        "delay": backoff(row.attempts + 1, error),
+    }
+    await session.execute(_FAILED, values)
+
+
+async def postpone(session: AsyncSession, row: Any, delay: timedelta) -> None:
+    """Look at a row again later, without counting an attempt."""
+    await session.execute(_POSTPONE, {"id": row.id, "delay": delay})
+
+
+async def remove(session: AsyncSession, row: Any) -> None:
+    """Forget a row that was applied."""
+    await session.execute(_DELETE, {"id": row.id})
+
+
+def backoff(attempts: int, error: BaseException | None) -> timedelta:
+    """Delay before the next attempt: doubles from the error's ``retry_after`` (or 1 s), at most five minutes."""
+    base = error.retry_after if isinstance(error, TemporaryError) else 1.0
+    return timedelta(seconds=min(300.0, base * 2 ** (attempts - 1)))
+
+
+def describe(error: BaseException) -> str:
+    """An error for an operator's eyes: its class and its first line (statements and parameters are left out)."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:500]

@@ -1,0 +1,231 @@
+"""The relay: the sole writer of a service's topic (laws 1 and 5).
+
+Each round is one transaction on one connection: take the lock, read unpublished rows in id order, publish, mark, commit. An
+acknowledged offset that is not above the stored one proves that the log lost its tail; then the epoch rises and everything is
+published again, in order.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from clawdeploy_common.clock import utc_now
+from clawdeploy_common.database import Database
+from clawdeploy_common.events import SOURCE_PREFIX, TICK_TYPE, Envelope, topic_of
+from clawdeploy_common.kafka import ensure_topic
+from clawdeploy_common.metrics import EVENTS_PUBLISHED, LOG_EPOCH, OLDEST_UNPUBLISHED
+from clawdeploy_common.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+BATCH = 500
+SEND_TIMEOUT_S = 30.0
+TICK_EVERY = timedelta(seconds=30)
+_LOCK = 0x72656C61  # "rela"
+
+_TAKE_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_GUARD = text("SET LOCAL idle_in_transaction_session_timeout = '60s'")
+_UNPUBLISHED = text(
+    """
+    SELECT id, event_id, key, version, type, time, account_id, correlation_id, causation_id, traceparent, data
+    FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT :batch
+    """
+)
+_MARK = text("UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(BigInteger))
+)
+_EPOCH = text(
+    """
+    INSERT INTO relay_state (singleton, log_epoch) VALUES (1, :raised)
+    ON CONFLICT (singleton) DO UPDATE SET log_epoch = relay_state.log_epoch + :raised RETURNING log_epoch
+    """
+)
+_OFFSETS = text("SELECT partition, acknowledged_offset FROM relay_offsets")
+_STORE_OFFSETS = text(
+    """
+    INSERT INTO relay_offsets (partition, acknowledged_offset) SELECT * FROM unnest(:partitions, :offsets)
+    ON CONFLICT (partition) DO UPDATE SET acknowledged_offset = excluded.acknowledged_offset
+    """
+).bindparams(bindparam("partitions", type_=ARRAY(Integer)), bindparam("offsets", type_=ARRAY(BigInteger)))
+_REPUBLISH = text("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
+_OLDEST = text(
+    "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(time)), 0) FROM outbox WHERE published_at IS NULL"
+)
+
+
+class LogLost(Exception):
+    """Kafka acknowledged an offset that it had acknowledged before: the log's tail is gone."""
+
+
+class Relay:
+    """Publishes the outbox of one service."""
+
+    def __init__(self, database: Database, settings: ServiceSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._topic = topic_of(database.producer)
+        self._source = SOURCE_PREFIX + database.producer
+        self._producer: Any = None
+        self._ticked_at = utc_now() - TICK_EVERY
+        self._tick_partition = 0
+        self.connected = False
+
+    async def run(self) -> None:
+        """Work until cancelled; any failure closes the producer, and a new one starts with ticks on every partition."""
+        delay = 0.2
+        while True:
+            try:
+                await self._connect()
+                delay = 0.2
+                await self._work()
+            except Exception as error:  # noqa: BLE001 - broker or database away: both are expected to come back
+                log.warning(
+                    "relay.interrupted", topic=self._topic, error=f"{type(error).__name__}: {error}", retry_s=delay
+                )
+            finally:
+                await self._disconnect()
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+    async def _connect(self) -> None:
+        await ensure_topic(self._settings, self._topic)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            enable_idempotence=self._settings.kafka_idempotence,
+            acks="all",
+            linger_ms=0,
+            request_timeout_ms=10_000,
+            metadata_max_age_ms=5_000,
+            max_request_size=1_048_576,
+        )
+        await self._producer.start()
+
+    async def _disconnect(self) -> None:
+        producer, self._producer, self.connected = self._producer, None, False
+        if producer is not None:
+            with suppress(Exception):
+                await asyncio.wait_for(producer.stop(), 5)
+
+    async def _work(self) -> None:
+        fresh = True
+        while True:
+            async with self._database.connection() as connection:
+                leads = await self._lead(connection)
+                published = await self._round(connection, fresh=fresh) if leads else 0
+            self.connected = True
+            fresh = fresh and not leads
+            if published < BATCH:
+                await self._database.outbox_filled.wait(self._settings.relay_poll_seconds)
+
+    async def _lead(self, connection: AsyncConnection) -> bool:
+        await connection.execute(_GUARD)
+        return bool(await connection.scalar(_TAKE_LOCK, {"lock": _LOCK}))
+
+    async def _round(self, connection: AsyncConnection, *, fresh: bool) -> int:
+        """Publish one batch; ``fresh`` is a producer's first round as the leader, which begins with ticks."""
+        OLDEST_UNPUBLISHED.set(float(await connection.scalar(_OLDEST) or 0))
+        epoch = await self._epoch(connection)
+        try:
+            await self._tick(connection, epoch, everywhere=fresh)
+            return await self._publish(connection, epoch)
+        except LogLost:
+            await self._start_again(connection)
+            return BATCH
+
+    async def _epoch(self, connection: AsyncConnection, *, raised: int = 0) -> int:
+        epoch = int(await connection.scalar(_EPOCH, {"raised": raised}) or 0)
+        LOG_EPOCH.set(epoch)
+        return epoch
+
+    async def _tick(self, connection: AsyncConnection, epoch: int, *, everywhere: bool) -> None:
+        """Prove that the log is there: on every partition of a fresh producer, later on one partition after another."""
+        if not everywhere and utc_now() - self._ticked_at < TICK_EVERY:
+            return
+        partitions = sorted(await self._producer.partitions_for(self._topic))
+        chosen = partitions if everywhere else [partitions[self._tick_partition % len(partitions)]]
+        self._tick_partition += 1
+        self._ticked_at = utc_now()
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_source", self._source.encode()),
+            ("ce_type", TICK_TYPE.encode()),
+            ("ce_time", self._ticked_at.isoformat().encode()),
+            ("ce_logepoch", str(epoch).encode()),
+        ]
+        sends = [await self._producer.send(self._topic, b"{}", partition=p, headers=headers) for p in chosen]
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await self._acknowledge(connection, list(await asyncio.gather(*sends)))
+
+    async def _publish(self, connection: AsyncConnection, epoch: int) -> int:
+        rows = (await connection.execute(_UNPUBLISHED, {"batch": BATCH})).all()
+        if not rows:
+            return 0
+        acknowledged, failure = await self._send(rows, epoch)
+        await self._acknowledge(connection, acknowledged)
+        await connection.execute(_MARK, {"ids": [row.id for row in rows[: len(acknowledged)]]})
+        EVENTS_PUBLISHED.inc(len(acknowledged))
+        if failure is not None:
+            await connection.commit()
+            raise failure
+        return len(rows)
+
+    async def _send(self, rows: Sequence[Any], epoch: int) -> tuple[list[RecordMetadata], BaseException | None]:
+        """Send all rows, then wait; returns the acknowledgements before the first failure, and that failure."""
+        sends: list[Any] = []
+        for row in rows:
+            envelope = self._envelope(row, epoch)
+            send = self._producer.send(
+                self._topic, envelope.data, key=str(envelope.key).encode(), headers=envelope.headers()
+            )
+            sends.append(await send)
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            results = await asyncio.gather(*sends, return_exceptions=True)
+        acknowledged: list[RecordMetadata] = []
+        for result in results:
+            if isinstance(result, BaseException):
+                return acknowledged, result
+            acknowledged.append(result)
+        return acknowledged, None
+
+    async def _acknowledge(self, connection: AsyncConnection, results: Sequence[RecordMetadata]) -> None:
+        """Store the highest offset per partition; raises LogLost when one is not above what was stored before."""
+        stored = {row.partition: row.acknowledged_offset for row in await connection.execute(_OFFSETS)}
+        highest: dict[int, int] = {}
+        for result in results:
+            if result.offset <= stored.get(result.partition, -1):
+                raise LogLost
+            highest[result.partition] = max(result.offset, highest.get(result.partition, -1))
+        if highest:
+            values = {"partitions": list(highest), "offsets": list(highest.values())}
+            await connection.execute(_STORE_OFFSETS, values)
+
+    async def _start_again(self, connection: AsyncConnection) -> None:
+        """Raise the epoch, forget the offsets of the lost log, and publish everything again."""
+        epoch = await self._epoch(connection, raised=1)
+        await connection.execute(text("DELETE FROM relay_offsets"))
+        again = await connection.execute(_REPUBLISH)
+        log.error("log.lost", topic=self._topic, log_epoch=epoch, republished=again.rowcount)
+
+    def _envelope(self, row: Any, epoch: int) -> Envelope:
+        return Envelope(
+            id=row.event_id,
+            source=self._source,
+            type=row.type,
+            key=row.key,
+            version=row.version,
+            time=row.time,
+            account_id=row.account_id,
+            correlation_id=row.correlation_id,
+            causation_id=row.causation_id,
+            log_epoch=epoch,
+            traceparent=row.traceparent,
+            data=row.data,
+        )

@@ -1,0 +1,126 @@
+"""Replay: throw a service's projections away and build them again from the log, in one transaction (law 4)."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy import MetaData, delete, text
+
+from clawdeploy_common.database import Database
+from clawdeploy_common.errors import LogIncomplete
+from clawdeploy_common.inbox import REPLAY_LOCK, Inbox
+from clawdeploy_common.progress import Position
+from clawdeploy_common.records import Record
+from clawdeploy_common.settings import ServiceSettings
+from clawdeploy_common.tables import projections_of
+from clawdeploy_common.work import UnitOfWork
+
+log = structlog.get_logger()
+
+_EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock)")
+_VERSIONS = text("SELECT source, key, version FROM progress WHERE kind = 'projector' AND version > 0")
+_FORGET_PROGRESS = text("DELETE FROM progress WHERE kind = 'projector'")
+_FORGET_PARKED = text("DELETE FROM parked_events WHERE kind = 'projector' AND state <> 'dropped'")
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay did: events applied, and seconds it took."""
+
+    events: int
+    seconds: float
+
+
+class Replay:
+    """Rebuilds the projections of one service; readers see the old state until the new one commits."""
+
+    def __init__(
+        self, database: Database, settings: ServiceSettings, inbox: Inbox, *, topics: Sequence[str], metadata: MetaData
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._inbox = inbox
+        self._topics = topics
+        self._metadata = metadata
+
+    async def run(self) -> Replayed:
+        """Rebuild; raises LogIncomplete, changing nothing, when the log ends before what had been applied."""
+        started = time.monotonic()
+        events = 0
+        async with self._database.transaction() as unit:
+            await unit.session.execute(_EXCLUSIVE, {"lock": REPLAY_LOCK})
+            before = await _versions(unit)
+            await self._empty(unit)
+            async for records in self._log():
+                await self._inbox.replay(unit, records)
+                events += len(records)
+            _check(before, await _versions(unit))
+        seconds = time.monotonic() - started
+        log.info("projections.replayed", events=events, seconds=round(seconds, 3))
+        return Replayed(events, seconds)
+
+    async def _empty(self, unit: UnitOfWork) -> None:
+        for table in projections_of(self._metadata):
+            await unit.session.execute(delete(table))
+        await unit.session.execute(_FORGET_PROGRESS)
+        await unit.session.execute(_FORGET_PARKED)
+
+    async def _log(self) -> AsyncIterator[list[Record]]:
+        """The whole log of all topics, to the high-water marks of its partitions."""
+        consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            group_id=None,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=min(100, self._settings.kafka_fetch_max_wait_ms),
+        )
+        await consumer.start()
+        try:
+            for topic in self._topics:
+                partitions = [
+                    TopicPartition(topic, p)
+                    for p in sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))
+                ]
+                consumer.assign(partitions)
+                await consumer.seek_to_beginning(*partitions)
+                async for records in _read_to_end(consumer, partitions):
+                    yield records
+        finally:
+            await consumer.stop()
+
+
+async def _versions(unit: UnitOfWork) -> dict[Position, int]:
+    return {(row.source, row.key): row.version for row in await unit.session.execute(_VERSIONS)}
+
+
+def _check(before: dict[Position, int], after: dict[Position, int]) -> None:
+    missing = [at for at, version in before.items() if after.get(at, 0) < version]
+    if missing:
+        raise LogIncomplete(f"{len(missing)} streams end earlier in the log than what had been applied", retry_after=5)
+
+
+async def _partitions(consumer: Any, topic: str) -> set[int]:
+    await consumer.topics()
+    found = consumer.partitions_for_topic(topic)
+    if not found:
+        raise LogIncomplete(f"topic {topic} is not there", retry_after=5)
+    return set(found)
+
+
+async def _read_to_end(consumer: Any, partitions: Sequence[TopicPartition]) -> AsyncIterator[list[Record]]:
+    while True:
+        batches = await consumer.getmany(timeout_ms=500, max_records=2000)
+        records = [
+            Record.read(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
+            for batch in batches.values()
+            for r in batch
+        ]
+        yield [record for record in records if not record.is_tick]
+        behind = [
+            p for p in partitions if consumer.highwater(p) is None or await consumer.position(p) < consumer.highwater(p)
+        ]
+        if not behind:
+            return

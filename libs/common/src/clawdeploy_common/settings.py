@@ -1,0 +1,33 @@
+"""Settings every service shares; read from the environment, then from ``.env`` (the environment wins)."""
+
+from pydantic import Field, PostgresDsn, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs to run; each service's own settings extend it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLAWDEPLOY_", env_file=".env", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535)
+    database_url: SecretStr
+    database_web_url: SecretStr
+    database_pool_size: int = Field(default=10, ge=2, le=200)
+    kafka_bootstrap_servers: str
+    kafka_idempotence: bool = True
+    kafka_fetch_max_wait_ms: int = Field(default=500, ge=1, le=60_000)
+    kafka_partitions: int = Field(default=24, ge=1, le=1000)
+    kafka_replication_factor: int = Field(default=1, ge=1, le=15)
+    internal_secret: SecretStr = Field(min_length=32)
+    log_format: str = Field(default="json", pattern="^(json|console)$")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    relay_poll_seconds: float = Field(default=0.2, gt=0, le=60)
+
+    @field_validator("database_url", "database_web_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr) -> SecretStr:
+        PostgresDsn(value.get_secret_value())
+        return value

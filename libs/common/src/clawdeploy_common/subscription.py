@@ -1,0 +1,171 @@
+"""Consuming: one raw batch subscriber per topic; offsets are committed after the database did (architecture §4)."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+from sqlalchemy import text
+
+from clawdeploy_common.database import Database
+from clawdeploy_common.inbox import Inbox
+from clawdeploy_common.kafka import ensure_topic
+from clawdeploy_common.metrics import CONSUMER_LAG, LAST_TICK
+from clawdeploy_common.records import Record
+from clawdeploy_common.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+MAX_RECORDS = 500
+_EPOCHS = text("SELECT partition, log_epoch FROM consumed_epochs WHERE topic = :topic")
+_STORE_EPOCH = text(
+    """
+    INSERT INTO consumed_epochs (topic, partition, log_epoch) VALUES (:topic, :partition, :epoch)
+    ON CONFLICT (topic, partition) DO UPDATE SET log_epoch = greatest(consumed_epochs.log_epoch, excluded.log_epoch)
+    """
+)
+
+
+class Subscription:
+    """One service's reading of one topic."""
+
+    def __init__(self, database: Database, settings: ServiceSettings, inbox: Inbox, *, topic: str) -> None:
+        self._database = database
+        self._settings = settings
+        self._inbox = inbox
+        self._topic = topic
+        self._subscriber: Any = None
+        self.connected = False
+
+    async def run(self) -> None:
+        """Consume until cancelled; a broker that is away is tried again."""
+        delay = 0.2
+        while True:
+            broker = self._broker()
+            try:
+                await ensure_topic(self._settings, self._topic)
+                await broker.start()
+                self.connected, delay = True, 0.2
+                await self._watch()
+            except Exception as error:  # noqa: BLE001 - the broker is expected to come back
+                log.warning(
+                    "subscription.interrupted",
+                    topic=self._topic,
+                    error=f"{type(error).__name__}: {error}",
+                    retry_s=delay,
+                )
+            finally:
+                self.connected = False
+                await broker.stop()
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+    def _broker(self) -> KafkaBroker:
+        broker = KafkaBroker(
+            self._settings.kafka_bootstrap_servers,
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=5_000,
+            apply_types=False,
+            logger=None,
+            graceful_timeout=5,
+        )
+        self._subscriber = broker.subscriber(
+            self._topic,
+            batch=True,
+            group_id=f"clawdeploy.{self._database.producer}.{self._topic}",
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            fetch_max_wait_ms=self._settings.kafka_fetch_max_wait_ms,
+            max_records=MAX_RECORDS,
+            batch_timeout_ms=self._settings.kafka_fetch_max_wait_ms,
+            parser=self._parse,
+            decoder=_decode,
+        )
+        self._subscriber(self._receive)
+        return broker
+
+    async def _parse(self, raw: tuple[ConsumerRecord[bytes, bytes], ...]) -> KafkaMessage:
+        """Wrap without reading anything: a header that is not UTF-8 must not lose the batch."""
+        return KafkaMessage(body=b"", raw_message=raw, consumer=self._subscriber.consumer)
+
+    async def _receive(self, records: Sequence[Record]) -> None:
+        """Apply a batch, however long the database is away; then commit. A log written anew is read from its beginning."""
+        delay = 0.1
+        while True:
+            try:
+                current = await self._seek_where_log_is_new(records)
+                await self._inbox.receive(current)
+            except Exception as error:  # noqa: BLE001 - only outages come here; the batch waits until the database is back
+                log.warning(
+                    "batch.waiting",
+                    topic=self._topic,
+                    error=f"{type(error).__name__}: {str(error)[:200]}",
+                    retry_s=delay,
+                )
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+                continue
+            self._note_ticks(records)
+            await self._commit()
+            return
+
+    async def _seek_where_log_is_new(self, records: Sequence[Record]) -> list[Record]:
+        """Partitions with a higher epoch than ever seen go back to their beginning; returns the records of the others."""
+        async with self._database.connection() as connection:
+            rows = await connection.execute(_EPOCHS, {"topic": self._topic})
+            known: dict[int, int] = {row.partition: row.log_epoch for row in rows}
+        highest: dict[int, int] = {}
+        for record in records:
+            highest[record.partition] = max(record.log_epoch, highest.get(record.partition, 0))
+        risen = {p: e for p, e in highest.items() if e > known.get(p, 0)}
+        for partition, epoch in risen.items():
+            await self._from_beginning(partition, epoch)
+        return [record for record in records if record.partition not in risen]
+
+    async def _from_beginning(self, partition: int, epoch: int) -> None:
+        """Commit offset 0, seek, and only then remember the epoch: a crash in between does it again."""
+        at = TopicPartition(self._topic, partition)
+        log.warning("log.read_again", topic=self._topic, partition=partition, log_epoch=epoch)
+        consumer = self._subscriber.consumer
+        await consumer.commit({at: 0})
+        await consumer.seek_to_beginning(at)
+        async with self._database.connection() as connection:
+            await connection.execute(_STORE_EPOCH, {"topic": self._topic, "partition": partition, "epoch": epoch})
+
+    async def _commit(self) -> None:
+        """Tell Kafka how far we are; only a hint, so a refusal (a rebalance, a broker gone) is no error."""
+        try:
+            await self._subscriber.consumer.commit()
+        except Exception as error:  # noqa: BLE001 - progress rows decide, not offsets
+            log.info("offsets.not_committed", topic=self._topic, error=f"{type(error).__name__}: {error}")
+
+    def _note_ticks(self, records: Sequence[Record]) -> None:
+        times = [dict(r.headers).get("ce_time", b"").decode(errors="replace") for r in records if r.is_tick]
+        if times:
+            LAST_TICK.labels(self._topic).set(datetime.fromisoformat(max(times)).timestamp())
+
+    async def _watch(self) -> None:
+        """Measure the lag while the subscriber works; raises when its task has ended."""
+        while True:
+            await asyncio.sleep(2)
+            consumer = self._subscriber.consumer
+            for at in consumer.assignment():
+                high, position = consumer.highwater(at), consumer.last_stable_offset(at)
+                if high is not None and position is not None:
+                    CONSUMER_LAG.labels(at.topic, at.partition).set(max(0, high - await consumer.position(at)))
+            if all(task.done() for task in self._subscriber.tasks):
+                raise RuntimeError("the consume loop ended")
+
+
+async def _decode(message: KafkaMessage) -> list[Record]:
+    raw: Any = message.raw_message
+    return [
+        Record.read(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
+        for r in raw
+    ]
