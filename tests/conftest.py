@@ -1,0 +1,41 @@
+"""What holds for every test: the engines of the run, a runtime directory of its own, and a marker for each folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.engines.shared import FOLDER_VARIABLE, SharedEngines
+
+pytest_plugins = ["tests.engines.fixtures"]
+
+HERE = Path(__file__).parent
+ENGINES = pytest.StashKey[SharedEngines]()
+ONE_AT_A_TIME = {"e2e", "chaos"}
+"""Folders whose tests run whole platforms: one worker takes them all, one after the other."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the engine host in the process that leads the run; workers of xdist find it in the environment."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        config.stash[ENGINES] = SharedEngines()
+    if FOLDER_VARIABLE in os.environ:
+        runtime = Path(os.environ[FOLDER_VARIABLE]) / "runtime"
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the engines of the run."""
+    if ENGINES in config.stash:
+        config.stash[ENGINES].close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its folder."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        if folder in {"integration", "contracts", *ONE_AT_A_TIME}:
+            item.add_marker(folder)
+        if folder in ONE_AT_A_TIME:
+            item.add_marker(pytest.mark.xdist_group("platform"))
