@@ -1,0 +1,1 @@
+"""OpenClaw itself: installing it, writing its configuration, talking to its gateway."""

@@ -1,0 +1,232 @@
+"""What every provider does, whatever kind of machine stands behind it.
+
+Each verb is safe to repeat: an operation that was killed half-way calls it again and gets the same server.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from clawdeploy_common.errors import PermanentError, TemporaryError
+
+from clawdeploy_provisioner.openclaw.config import AgentConfig
+
+Progress = Callable[[str], Awaitable[None]]
+"""Takes one human sentence about how far an installation is."""
+
+
+class ServerState(StrEnum):
+    """What the provider itself says about a server."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    OFF = "off"
+    ERROR = "error"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSpec:
+    """The server that is wanted; ``server_id`` is decided before the provider is asked (law 7)."""
+
+    server_id: UUID
+    instance_id: UUID
+    account_id: UUID
+    operation_id: UUID
+    slug: str
+    region: str
+    memory_mb: int
+    cpu_millis: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the agent's gateway answers."""
+
+    host: str
+    port: int
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's address for HTTP."""
+        return f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """How a gateway ended by itself; ``exit_code`` is negative for a signal, None when nobody saw it end."""
+
+    exit_code: int | None
+    last_lines: Sequence[str]
+    before_ready: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server as the provider sees it now.
+
+    ``ready`` says that ``/startupz`` has answered "started" since the last start; ``restarts`` counts the automatic ones within
+    the window; ``exited`` is set in state ERROR when the gateway ended by itself.
+    """
+
+    server_id: UUID
+    instance_id: UUID | None
+    provider_ref: str
+    state: ServerState
+    address: Address | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    detail: str | None = None
+    ready: bool = False
+    memory_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    restarts: int = 0
+    exited: Exit | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Every server of ours; when it is incomplete or empty, what is missing from it proves nothing."""
+
+    servers: list[Server]
+    complete: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """One version of a configuration with the secrets it names, by environment variable."""
+
+    config: AgentConfig
+    environment: Mapping[str, str] = field(repr=False)
+    version: int
+
+
+class ProviderError(Exception):
+    """Root of what a provider raises on purpose; each leaf is temporary or permanent too."""
+
+
+class ServerNotFound(ProviderError, PermanentError):
+    """The provider knows no such server."""
+
+    code = "server-not-found"
+
+    def __init__(self, server_id: UUID) -> None:
+        super().__init__(f"there is no server {server_id}")
+        self.server_id = server_id
+
+
+class ConfigurationRejected(ProviderError, PermanentError):
+    """OpenClaw refused the configuration; ``issues`` are sentences that name the path."""
+
+    code = "configuration-rejected"
+    title = "OpenClaw refused this configuration"
+
+    def __init__(self, issues: Sequence[str]) -> None:
+        super().__init__("; ".join(issues))
+        self.issues = list(issues)
+
+
+class ExitedBeforeReady(ProviderError, PermanentError):
+    """The gateway ended before it was ready; ``last_lines`` are redacted."""
+
+    code = "exited-before-ready"
+    title = "OpenClaw ended before it was ready"
+
+    def __init__(self, exit_code: int | None, last_lines: Sequence[str]) -> None:
+        tail = f": {last_lines[-1]}" if last_lines else ""
+        super().__init__(f"OpenClaw ended before it was ready (exit code {exit_code}){tail}")
+        self.exit_code = exit_code
+        self.last_lines = list(last_lines)
+
+
+class ServerBusy(ProviderError, TemporaryError):
+    """Another operation holds this server at the moment."""
+
+    code = "server-busy"
+
+
+class ProviderUnavailable(ProviderError, TemporaryError):
+    """The provider cannot do it now but may later: no room, no answer, something still ending."""
+
+    code = "provider-unavailable"
+
+
+class InstallationFailed(ProviderError, TemporaryError):
+    """OpenClaw or one of its plugins could not be installed."""
+
+    code = "installation-failed"
+
+
+def require_alive(server: Server) -> Server:
+    """The server itself, unless its gateway ended before it was ready; for those who wait for a start.
+
+    Raises:
+        ExitedBeforeReady: with the exit code and the last lines.
+    """
+    if server.exited is not None and server.exited.before_ready:
+        raise ExitedBeforeReady(server.exited.exit_code, server.exited.last_lines)
+    return server
+
+
+class Provider(Protocol):
+    """One kind of machine."""
+
+    name: str
+    visibility_lag: timedelta
+    """How long after a call its effect may still be missing from a listing."""
+
+    async def ensure_server(self, spec: ServerSpec) -> Server:
+        """Create the server unless it is there; the answer may still be CREATING."""
+        ...
+
+    async def find_server(self, server_id: UUID) -> Server | None:
+        """Look for the server by its label, even when our own record of it is lost."""
+        ...
+
+    async def list_servers(self) -> Listing:
+        """Every server that carries our label."""
+        ...
+
+    async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
+        """Put OpenClaw, and the plugins that ``channels`` need, on the server."""
+        ...
+
+    async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Have OpenClaw check the configuration, then put it in place for the next start.
+
+        Raises:
+            ConfigurationRejected: nothing was written.
+        """
+        ...
+
+    async def start(self, server_id: UUID) -> Server:
+        """Bring the gateway up; effective when its process runs, ready when ``/startupz`` says so.
+
+        Raises:
+            ExitedBeforeReady: it ended at once.
+        """
+        ...
+
+    async def stop(self, server_id: UUID, *, drain: bool) -> Server:
+        """Bring the gateway down; ``drain`` lets answers that are being written finish. Safe when already stopped or gone."""
+        ...
+
+    async def destroy(self, server_id: UUID) -> None:
+        """Remove everything of the server; returns only when it is confirmed gone. Safe when already gone."""
+        ...
+
+    async def logs(self, server_id: UUID, *, tail: int) -> list[str]:
+        """The last ``tail`` lines the gateway wrote, redacted."""
+        ...
+
+    def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
+        """New lines as the gateway writes them, redacted; ends when the server is gone."""
+        ...
+
+    async def observe(self, server_id: UUID) -> Server | None:
+        """The server now; None when the provider has never heard of it."""
+        ...
