@@ -30,6 +30,7 @@ def main() -> None:
         port=options.port,
         log_level="warning",
         access_log=False,
+        ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 

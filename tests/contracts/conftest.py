@@ -1,0 +1,105 @@
+"""The stand-in of OpenRouter, mounted in process or served on a loopback port."""
+
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from clawdeploy_emulators import OpenRouterSettings, create_openrouter
+from fastapi import FastAPI
+
+from tests.contracts.openrouter_description import judge
+
+MANAGEMENT_KEY = "sk-or-v1-" + "7" * 64
+SATURDAY = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now: datetime = SATURDAY
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **step: float) -> None:
+        self.now += timedelta(**step)
+
+
+@dataclass
+class OpenRouter:
+    """A stand-in under test: its application, its clock, and a client whose every answer is judged."""
+
+    app: FastAPI
+    state_file: Path
+    clock: Clock = field(repr=False)
+    http: httpx.AsyncClient
+
+    async def mint(self, **body: Any) -> tuple[dict[str, Any], dict[str, str]]:
+        """A new key: what is published of it, and the headers that show it."""
+        answer = await self.http.post("/api/v1/keys", json={"name": "agent", **body})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["data"], {"Authorization": f"Bearer {answer.json()['key']}"}
+
+    async def chat(self, headers: dict[str, str], text: str = "Hello", **body: Any) -> httpx.Response:
+        """Say one thing to a model."""
+        request = {"model": "openai/gpt-5.2", "messages": [{"role": "user", "content": text}], **body}
+        return await self.http.post("/api/v1/chat/completions", json=request, headers=headers)
+
+    async def key(self, hash_: str) -> dict[str, Any]:
+        """What is published of a key now."""
+        return (await self.http.get(f"/api/v1/keys/{hash_}")).json()["data"]
+
+    async def billed(self, hash_: str) -> dict[str, Any]:
+        """The line of a key in the stand-in's own books."""
+        books = (await self.http.get("/_emulator/usage")).json()
+        return next(line for line in books["keys"] if line["hash"] == hash_)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def openrouter(tmp_path: Path, clock: Clock) -> AsyncIterator[OpenRouter]:
+    """A fresh stand-in, mounted in process; its client shows the management key unless told otherwise."""
+    state_file = tmp_path / "openrouter.sqlite"
+    settings = OpenRouterSettings(state_file=state_file, management_key=MANAGEMENT_KEY, clock=clock)
+    app = create_openrouter(settings)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://openrouter",
+        headers={"Authorization": f"Bearer {MANAGEMENT_KEY}"},
+        event_hooks={"response": [judge]},
+    ) as http:
+        yield OpenRouter(app=app, state_file=state_file, clock=clock, http=http)
+    app.state.context.store.close()
+
+
+@pytest.fixture
+def openrouter_address(tmp_path: Path, clock: Clock) -> Iterator[str]:
+    """A fresh stand-in, served by uvicorn on a loopback port; its address without the API's base path."""
+    settings = OpenRouterSettings(
+        state_file=tmp_path / "served.sqlite", management_key=MANAGEMENT_KEY, clock=clock, chunk_delay_seconds=0.001
+    )
+    config = uvicorn.Config(create_openrouter(settings), log_level="warning", ws="none", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
