@@ -71,6 +71,9 @@ async def test_an_expired_key_cannot_infer(openrouter: OpenRouter) -> None:
     assert (await openrouter.chat(headers)).status_code == 200
     openrouter.clock.advance(minutes=30)
     assert (await openrouter.chat(headers)).status_code == 401
+    assert (await openrouter.http.get(KEYS)).json()["data"] == []
+    shown = (await openrouter.http.get(KEYS, params={"include_expired": "true"})).json()["data"]
+    assert [key["last_used_at"] for key in shown] == ["2026-11-21T12:00:00.000Z"]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +157,7 @@ async def test_a_key_knows_itself(openrouter: OpenRouter) -> None:
     assert itself["usage"] == published["usage"] > 0
     assert itself["limit_remaining"] == published["limit_remaining"]
     assert itself["is_management_key"] is False
+    assert itself["effective_budget"]["spend_usd"] == itself["usage"]
     assert "hash" not in itself
     managing = (await openrouter.http.get("/api/v1/key")).json()["data"]
     assert (managing["is_management_key"], managing["label"]) == (True, f"{MANAGEMENT_KEY[:12]}...777")

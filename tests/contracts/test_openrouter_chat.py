@@ -13,8 +13,11 @@ from tests.contracts.conftest import MANAGEMENT_KEY, OpenRouter
 from tests.contracts.openrouter_description import chunks_of, judge
 
 MODELS = ["anthropic/claude-opus-4.5", "openai/gpt-5.2", "google/gemini-3-flash-preview", "openrouter/auto"]
-TOOL = {"type": "function", "function": {"name": "read", "description": "Read a file. " * 40, "parameters": {}}}
-AGENT_REQUEST = {
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "read", "description": "Read a file. " * 40, "parameters": {}},
+}
+AGENT_REQUEST: dict[str, Any] = {
     "model": "anthropic/claude-opus-4.5",
     "stream": True,
     "stream_options": {"include_usage": True},

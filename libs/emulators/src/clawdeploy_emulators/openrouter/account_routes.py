@@ -106,6 +106,7 @@ def _activity(row: Activity) -> dict[str, Any]:
         "byok_usage_inference": 0,
         "requests": row.requests,
         "prompt_tokens": row.prompt_tokens,
+        "cached_tokens": row.cached_tokens,
         "completion_tokens": row.completion_tokens,
         "reasoning_tokens": 0,
     }

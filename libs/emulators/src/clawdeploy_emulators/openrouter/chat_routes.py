@@ -40,7 +40,13 @@ def create_completion(
     """
     now = context.now()
     model = choose_model(conversation)
-    check_funds(conversation, model=model, key=key, account_nanos=_account_nanos(context))
+    check_funds(
+        conversation,
+        model=model,
+        key=key,
+        account_nanos=_account_nanos(context),
+        spent_key_status=context.settings.spent_key_status,
+    )
     completion = complete(conversation, model=model)
     generation = _generation(completion, conversation, key=key, now=now, agent=user_agent, referer=http_referer)
     context.ledger.record(generation)

@@ -64,7 +64,9 @@ def complete(conversation: Conversation, *, model: Model) -> Completion:
     )
 
 
-def check_funds(conversation: Conversation, *, model: Model, key: Key, account_nanos: int) -> None:
+def check_funds(
+    conversation: Conversation, *, model: Model, key: Key, account_nanos: int, spent_key_status: int
+) -> None:
     """Raise PaymentRequired when the key or the account (nano-dollars left) cannot pay.
 
     Like the real one: anything left is enough for one more call, unless the caller's own bound on the answer could cost
@@ -78,7 +80,7 @@ def check_funds(conversation: Conversation, *, model: Model, key: Key, account_n
         return
     if remaining <= 0:
         message = f"Key limit exceeded ({key.limit_reset or 'total'} limit). Manage it using {KEYS_PAGE}"
-        raise PaymentRequired(message, limit_source="openrouter_key_limit")
+        raise PaymentRequired(message, limit_source="openrouter_key_limit", status=spent_key_status)
     _check_bound(conversation, model=model, remaining=remaining)
 
 

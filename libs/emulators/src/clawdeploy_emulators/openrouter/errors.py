@@ -38,8 +38,8 @@ class Unauthorized(ApiError):
 class PaymentRequired(ApiError):
     """402: `limit_source` says whether the key's limit or the account's credits ran out."""
 
-    def __init__(self, message: str, *, limit_source: str) -> None:
-        super().__init__(402, message, metadata={"limit_source": limit_source})
+    def __init__(self, message: str, *, limit_source: str, status: int = 402) -> None:
+        super().__init__(status, message, metadata={"limit_source": limit_source})
 
 
 class Forbidden(ApiError):

@@ -5,18 +5,38 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    field_validator,
+)
 
 from clawdeploy_emulators.openrouter.context import Caller, Context, InContext, Token, manager
 from clawdeploy_emulators.openrouter.errors import ResourceNotFound
-from clawdeploy_emulators.openrouter.keys import Key, LimitReset, NewKey, key_label
+from clawdeploy_emulators.openrouter.keys import Key, LimitReset, NewKey, key_label, window_end
 from clawdeploy_emulators.openrouter.money import dollars, nanos_from_dollars
+from clawdeploy_emulators.openrouter.store import stamp
 
 router = APIRouter()
 MOST_DOLLARS = 1_000_000
 Dollars = Annotated[StrictFloat | StrictInt, Field(ge=0, le=MOST_DOLLARS, allow_inf_nan=False)]
-HIDDEN_FROM_ITSELF = ("hash", "name", "disabled", "created_at", "updated_at", "workspace_id")
+HIDDEN_FROM_ITSELF = {"hash", "name", "disabled", "created_at", "updated_at", "last_used_at", "external_user"}
+FREE_REQUESTS = 1000  # a day, for an account that bought credits; no free model is sold here, so none is ever used
 RATE_LIMIT = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
+
+
+class ExternalIdentity(BaseModel):
+    """Whom a partner's key is for. A key of the partner's own making is not supported and refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: Annotated[StrictStr, Field(min_length=1, max_length=512)]
 
 
 class KeyCreation(BaseModel):
@@ -29,6 +49,7 @@ class KeyCreation(BaseModel):
     expires_at: AwareDatetime | None = None
     workspace_id: UUID | None = None
     creator_user_id: Annotated[StrictStr, Field(min_length=1)] | None = None
+    external: ExternalIdentity | None = None
 
     @field_validator("expires_at")
     @classmethod
@@ -66,6 +87,7 @@ def create_key(body: KeyCreation, context: InContext) -> dict[str, Any]:
         include_byok_in_limit=body.include_byok_in_limit,
         expires_at=body.expires_at,
         creator_user_id=body.creator_user_id or context.settings.user_id,
+        external_user=body.external.user if body.external else None,
     )
     key, secret = context.keys.create(new, now=context.now())
     return {"data": published(key, context), "key": secret}
@@ -76,12 +98,18 @@ def list_keys(
     context: InContext,
     offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
     include_disabled: Literal["true", "false"] = "false",
+    include_expired: Literal["true", "false"] = "false",
     workspace_id: UUID | None = None,
 ) -> dict[str, Any]:
     """A page of 100 keys, the newest first."""
     if workspace_id not in {None, context.settings.workspace_id}:
         return {"data": []}
-    shown = context.keys.page(offset=offset, include_disabled=include_disabled == "true", now=context.now())
+    shown = context.keys.page(
+        offset=offset,
+        include_disabled=include_disabled == "true",
+        include_expired=include_expired == "true",
+        now=context.now(),
+    )
     return {"data": [published(key, context) for key in shown]}
 
 
@@ -124,7 +152,34 @@ def get_current_key(key: Caller, token: Token, context: InContext) -> dict[str, 
     )
     data = {name: value for name, value in published(itself, context).items() if name not in HIDDEN_FROM_ITSELF}
     flags = {"is_free_tier": False, "is_management_key": managing, "is_provisioning_key": managing}
-    return {"data": {**data, **flags, "rate_limit": RATE_LIMIT}}
+    return {"data": {**data, **flags, **_budgets(itself, context), "rate_limit": RATE_LIMIT}}
+
+
+def _budgets(key: Key, context: Context) -> dict[str, Any]:
+    """The layers that bound a key's spending: here its own limit only."""
+    layers = [] if key.limit_nanos is None else [_own_limit(key, key.limit_nanos, context.now())]
+    return {
+        "budgets": layers,
+        "effective_budget": layers[0] if layers else None,
+        "free_model_daily_requests": {"limit": FREE_REQUESTS, "remaining": FREE_REQUESTS, "used": 0},
+        "allowed_data_regions": ["global"],
+        "organization_id": None,
+    }
+
+
+def _own_limit(key: Key, limit_nanos: int, now: datetime) -> dict[str, Any]:
+    end = window_end(key.limit_reset, now)
+    return {
+        "scope": "key_limit",
+        "budget_id": None,
+        "guardrail_id": None,
+        "include_byok": key.include_byok_in_limit,
+        "limit_usd": dollars(limit_nanos),
+        "spend_usd": dollars(key.spent_nanos),
+        "remaining_usd": dollars(limit_nanos - key.spent_nanos),
+        "reset_interval": key.limit_reset,
+        "resets_at": None if end is None else stamp(end),
+    }
 
 
 def published(key: Key, context: Context) -> dict[str, Any]:
@@ -147,7 +202,9 @@ def published(key: Key, context: Context) -> dict[str, Any]:
         "created_at": key.created_at,
         "updated_at": key.updated_at,
         "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
         "creator_user_id": key.creator_user_id,
+        "external_user": key.external_user,
         "workspace_id": str(context.settings.workspace_id),
     }
 

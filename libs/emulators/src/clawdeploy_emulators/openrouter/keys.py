@@ -12,7 +12,7 @@ from clawdeploy_emulators.openrouter.store import Store, stamp
 PAGE = 100
 LimitReset = Literal["daily", "weekly", "monthly"]
 SELECT = """
-SELECT k.*, COALESCE(SUM(g.cost_nanos), 0) AS usage_nanos,
+SELECT k.*, MAX(g.created_at) AS last_used_at, COALESCE(SUM(g.cost_nanos), 0) AS usage_nanos,
     COALESCE(SUM(g.cost_nanos) FILTER (WHERE g.created_at >= :day), 0) AS daily_nanos,
     COALESCE(SUM(g.cost_nanos) FILTER (WHERE g.created_at >= :week), 0) AS weekly_nanos,
     COALESCE(SUM(g.cost_nanos) FILTER (WHERE g.created_at >= :month), 0) AS monthly_nanos
@@ -44,21 +44,25 @@ class Key:
     include_byok_in_limit: bool
     expires_at: str | None
     creator_user_id: str | None
+    external_user: str | None = None
     created_at: str
     updated_at: str | None
+    last_used_at: str | None = None
     usage_nanos: int = 0
     daily_nanos: int = 0
     weekly_nanos: int = 0
     monthly_nanos: int = 0
 
     @property
+    def spent_nanos(self) -> int:
+        """What counts against the limit: the current window's spending, or all of it when the limit never resets."""
+        windows = {"daily": self.daily_nanos, "weekly": self.weekly_nanos, "monthly": self.monthly_nanos}
+        return self.usage_nanos if self.limit_reset is None else windows[self.limit_reset]
+
+    @property
     def remaining_nanos(self) -> int | None:
         """What the key may still spend in the current window; None without a limit, never below zero."""
-        if self.limit_nanos is None:
-            return None
-        windows = {"daily": self.daily_nanos, "weekly": self.weekly_nanos, "monthly": self.monthly_nanos}
-        spent = self.usage_nanos if self.limit_reset is None else windows[self.limit_reset]
-        return max(0, self.limit_nanos - spent)
+        return None if self.limit_nanos is None else max(0, self.limit_nanos - self.spent_nanos)
 
     def expired(self, now: datetime) -> bool:
         """Whether its time is over."""
@@ -75,6 +79,7 @@ class NewKey:
     include_byok_in_limit: bool = False
     expires_at: datetime | None = None
     creator_user_id: str | None = None
+    external_user: str | None = None
 
 
 def window_starts(now: datetime) -> dict[str, str]:
@@ -82,6 +87,20 @@ def window_starts(now: datetime) -> dict[str, str]:
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     week = day - timedelta(days=day.weekday())
     return {"day": stamp(day), "week": stamp(week), "month": stamp(day.replace(day=1))}
+
+
+def window_end(reset: LimitReset | None, now: datetime) -> datetime | None:
+    """When the current window ends; None for a limit that never resets."""
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    match reset:
+        case "daily":
+            return day + timedelta(days=1)
+        case "weekly":
+            return day + timedelta(days=7 - day.weekday())
+        case "monthly":
+            return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        case None:
+            return None
 
 
 class Keys:
@@ -102,6 +121,7 @@ class Keys:
             "include_byok_in_limit": int(new.include_byok_in_limit),
             "expires_at": stamp(new.expires_at) if new.expires_at else None,
             "creator_user_id": new.creator_user_id,
+            "external_user": new.external_user,
             "created_at": stamp(now),
         }
         names = ", ".join(row)
@@ -115,11 +135,12 @@ class Keys:
         with self._store.transaction() as connection:
             return _find(connection, hash_, now=now)
 
-    def page(self, *, offset: int, include_disabled: bool, now: datetime) -> list[Key]:
+    def page(self, *, offset: int, include_disabled: bool, include_expired: bool, now: datetime) -> list[Key]:
         """Up to 100 keys, the newest first."""
         shown = "" if include_disabled else " AND k.disabled = 0"
+        shown += "" if include_expired else " AND (k.expires_at IS NULL OR k.expires_at > :now)"
         order = " GROUP BY k.hash ORDER BY k.created_at DESC, k.rowid DESC LIMIT :page OFFSET :offset"
-        values = {**window_starts(now), "page": PAGE, "offset": offset}
+        values = {**window_starts(now), "now": stamp(now), "page": PAGE, "offset": offset}
         with self._store.transaction() as connection:
             return [_key(row) for row in connection.execute(SELECT + shown + order, values)]
 

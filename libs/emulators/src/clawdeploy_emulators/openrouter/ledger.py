@@ -10,7 +10,8 @@ from clawdeploy_emulators.openrouter.store import Store
 ACTIVITY_DAYS = 30
 ACTIVITY = """
 SELECT substr(created_at, 1, 10) AS day, model, SUM(cost_nanos) AS cost_nanos, COUNT(*) AS requests,
-    SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens
+    SUM(prompt_tokens) AS prompt_tokens, SUM(cached_tokens) AS cached_tokens,
+    SUM(completion_tokens) AS completion_tokens
 FROM generations
 WHERE created_at >= :since AND created_at < :until AND (:key_hash IS NULL OR key_hash = :key_hash)
 GROUP BY day, model ORDER BY day DESC, model
@@ -52,6 +53,7 @@ class Activity:
     cost_nanos: int
     requests: int
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
 
 

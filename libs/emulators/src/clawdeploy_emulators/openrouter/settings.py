@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 BASE_PATH = "/api/v1"
@@ -22,6 +23,7 @@ class OpenRouterSettings:
     state_file: Path
     management_key: str = field(repr=False)
     credits_micros: int = 1_000_000_000  # bought credits in micro-dollars: what /credits calls total_credits
+    spent_key_status: Literal[402, 403] = 402  # both were seen of the real one when a key's own limit is spent
     chunk_delay_seconds: float = 0.0  # between two pieces of a streamed answer
     workspace_id: UUID = WORKSPACE_ID
     user_id: str = "user_standin0000000000000000000"

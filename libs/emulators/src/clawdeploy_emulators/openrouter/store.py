@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS keys (
     include_byok_in_limit INTEGER NOT NULL DEFAULT 0 CHECK (include_byok_in_limit IN (0, 1)),
     expires_at TEXT,
     creator_user_id TEXT,
+    external_user TEXT,
     created_at TEXT NOT NULL,
     updated_at TEXT,
     deleted_at TEXT
