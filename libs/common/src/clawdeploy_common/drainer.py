@@ -8,8 +8,9 @@ from sqlalchemy import text
 from clawdeploy_common import parking, progress
 from clawdeploy_common.database import Database
 from clawdeploy_common.handlers import PROJECTOR, REACTOR, Kind
-from clawdeploy_common.inbox import REPLAY_LOCK, Inbox, is_outage
+from clawdeploy_common.inbox import REPLAY_LOCK, Inbox
 from clawdeploy_common.metrics import OLDEST_PARKED, PARKED_EVENTS
+from clawdeploy_common.outages import is_outage
 from clawdeploy_common.progress import Position
 from clawdeploy_common.records import record_from_row
 

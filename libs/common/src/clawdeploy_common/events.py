@@ -42,6 +42,9 @@ class Event(BaseModel):
     producer: ClassVar[str] = ""
     internal: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **_: Any) -> None:
+        super().__init_subclass__()
+
     @classmethod
     def __pydantic_init_subclass__(cls, *, type: str, producer: str, internal: bool = False, **_: Any) -> None:  # noqa: A002 - CloudEvents' own word
         cls.event_type, cls.producer, cls.internal = type, producer, internal

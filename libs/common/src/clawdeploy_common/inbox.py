@@ -5,7 +5,6 @@ from itertools import groupby
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from clawdeploy_common import parking, progress
 from clawdeploy_common.database import Database
@@ -13,6 +12,7 @@ from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.events import Envelope
 from clawdeploy_common.handlers import PROJECTOR, REACTOR, Kind, Projectors, Reactors, Received
 from clawdeploy_common.metrics import EVENTS_APPLIED, EVENTS_DROPPED, EVENTS_PARKED
+from clawdeploy_common.outages import is_outage
 from clawdeploy_common.progress import Position
 from clawdeploy_common.records import Record
 from clawdeploy_common.work import Projection, UnitOfWork
@@ -225,17 +225,3 @@ def envelope(record: Record) -> Envelope:
 def reason_of(error: BaseException) -> parking.Reason:
     """Whether trying again can help."""
     return "permanent" if isinstance(error, PermanentError) else "failed"
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether an error is the database's absence (or its refusal to write at all) and not the event's fault."""
-    if isinstance(error, OperationalError | InterfaceError | ConnectionError | TimeoutError):
-        return True
-    return isinstance(error, DBAPIError) and (
-        error.connection_invalidated or sqlstate(error)[:2] in {"08", "40", "53", "57", "58"}
-    )
-
-
-def sqlstate(error: DBAPIError) -> str:
-    """The five-character SQLSTATE, empty when the driver gave none (PostgreSQL manual, appendix A)."""
-    return str(getattr(error.orig, "sqlstate", None) or "")

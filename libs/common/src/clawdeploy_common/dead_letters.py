@@ -1,0 +1,89 @@
+"""Dead letters: what an operator sees of parked events, and the two things to do about one (law 3)."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from clawdeploy_common.cursors import Page, decode_id, encode_id
+from clawdeploy_common.database import Database
+from clawdeploy_common.errors import NotFound
+
+_LIST = text(
+    """
+    SELECT id, kind, source, key, version, type, reason, error, attempts, state, parked_at FROM parked_events
+    WHERE state <> 'dropped' AND (CAST(:after AS uuid) IS NULL OR id > :after)
+    ORDER BY id LIMIT :limit
+    """
+)
+_RETRY = text(
+    """
+    UPDATE parked_events SET state = 'parked', attempts = 0, retry_at = clock_timestamp()
+    WHERE id = :id AND state <> 'dropped' AND key IS NOT NULL RETURNING id
+    """
+)
+_DROP = text(
+    """
+    UPDATE parked_events SET state = 'dropped', retry_at = NULL WHERE id = :id AND state <> 'dropped' RETURNING kind, source, key
+    """
+)
+_WAKE_KEY = text(
+    """
+    UPDATE parked_events SET retry_at = clock_timestamp()
+    WHERE kind = :kind AND source = :source AND key = :key AND state = 'parked'
+    """
+)
+
+
+class DeadLetterNotFound(NotFound):
+    """There is no such parked event, or it was dropped already."""
+
+    def __init__(self, letter_id: UUID) -> None:
+        super().__init__(f"no parked event {letter_id}")
+
+
+class DeadLetter(BaseModel):
+    """A parked or dead event; the payload stays in the database, it may hold what an operator need not see."""
+
+    id: UUID
+    service: str
+    kind: Literal["projector", "reactor"]
+    source: str
+    key: UUID | None
+    version: int | None
+    type: str | None
+    reason: str
+    error: str | None
+    attempts: int
+    state: Literal["parked", "dead"]
+    parked_at: datetime
+
+
+class DeadLetters:
+    """The parked events of one service."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, *, cursor: str | None, limit: int) -> Page[DeadLetter]:
+        """A page, oldest first."""
+        async with self._database.connection() as connection:
+            rows = (await connection.execute(_LIST, {"after": decode_id(cursor), "limit": limit + 1})).mappings().all()
+        items = [DeadLetter(service=self._database.producer, **row) for row in rows[:limit]]
+        return Page(items=items, next_cursor=encode_id(items[-1].id) if len(rows) > limit else None)
+
+    async def retry(self, letter_id: UUID) -> None:
+        """Apply it again as soon as its turn comes, with a fresh count of attempts; raises DeadLetterNotFound."""
+        async with self._database.connection() as connection:
+            if await connection.scalar(_RETRY, {"id": letter_id}) is None:
+                raise DeadLetterNotFound(letter_id)
+
+    async def drop(self, letter_id: UUID) -> None:
+        """Skip it for good, replays included, and go on with its key; raises DeadLetterNotFound."""
+        async with self._database.connection() as connection:
+            row = (await connection.execute(_DROP, {"id": letter_id})).one_or_none()
+            if row is None:
+                raise DeadLetterNotFound(letter_id)
+            await connection.execute(_WAKE_KEY, {"kind": row.kind, "source": row.source, "key": row.key})

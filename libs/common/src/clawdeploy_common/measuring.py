@@ -1,0 +1,34 @@
+"""Request counts and durations by route template, as plain ASGI so that streams pass through untouched."""
+
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clawdeploy_common.metrics import HTTP_REQUESTS, HTTP_SECONDS
+
+_QUIET = {"/healthz", "/readyz", "/metrics"}
+
+
+class RequestMetrics:
+    """Counts every request under its route's template, never under a path with ids in it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and note its status and duration to the response's start."""
+        if scope["type"] != "http" or scope["path"] in _QUIET:
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route: Any = scope.get("route")
+                template = getattr(route, "path", "unmatched")
+                HTTP_REQUESTS.labels(scope["method"], template, str(message["status"])).inc()
+                HTTP_SECONDS.labels(scope["method"], template).observe(time.perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, noting)

@@ -1,0 +1,88 @@
+"""Migrations: each service brings its own schema up to date when it starts, one replica at a time (expand, then contract)."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import MetaData, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from clawdeploy_common.database import async_url
+from clawdeploy_common.outages import is_outage
+
+log = structlog.get_logger()
+
+_LOCK = 0x6D696772  # "migr"
+_VERSION_TABLE = "schema_version"
+
+
+async def migrate(database_url: str, *, schema: str, package_file: str, metadata: MetaData) -> None:
+    """Bring the schema to this code's revision; waits while the database is away.
+
+    ``package_file`` is the ``__file__`` of the service's package; its revisions are in ``migrations/versions`` beside it.
+    """
+    delay = 0.2
+    while True:
+        try:
+            return await _migrate(
+                database_url, schema=schema, directory=Path(package_file).parent / "migrations", metadata=metadata
+            )
+        except Exception as error:
+            if not is_outage(error) and not isinstance(error, OSError):
+                raise
+            log.warning("migration.waiting", schema=schema, error=f"{type(error).__name__}: {error}", retry_s=delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+
+async def _migrate(database_url: str, *, schema: str, directory: Path, metadata: MetaData) -> None:
+    engine = create_async_engine(
+        async_url(database_url),
+        poolclass=NullPool,
+        connect_args={"server_settings": {"search_path": schema}, "timeout": 5},
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))"), {"lock": _LOCK}
+            )
+            await connection.run_sync(_upgrade, directory, metadata)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, directory: Path, metadata: MetaData) -> None:
+    from alembic.migration import MigrationContext  # noqa: PLC0415 - 8 MB that only a migration needs
+    from alembic.operations import Operations  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    script = ScriptDirectory(str(directory))
+
+    def steps(current: Any, _context: Any) -> Any:
+        return script._upgrade_revs("head", current)  # pyright: ignore[reportPrivateUsage] - alembic's own command does the same
+
+    context = MigrationContext.configure(
+        connection, opts={"version_table": _VERSION_TABLE, "fn": steps, "target_metadata": metadata, "script": script}
+    )
+    before = context.get_current_revision()
+    with Operations.context(context):
+        context.run_migrations()
+    after = context.get_current_revision()
+    if before != after:
+        log.info("schema.migrated", from_revision=before, to_revision=after)
+
+
+def differences(connection: Connection, metadata: MetaData) -> list[Any]:
+    """What autogenerate would change: empty when migrations and models agree."""
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    def ours(name: str | None, kind: str, _parent: Any) -> bool:
+        return not (kind == "table" and name == _VERSION_TABLE)
+
+    options = {"version_table": _VERSION_TABLE, "include_name": ours, "compare_type": True}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
