@@ -1,4 +1,9 @@
-"""What the platform asks of a broker, asked of Apache Kafka and of the embedded one; and where the two differ."""
+"""What the platform asks of a broker, asked of Apache Kafka and of the embedded one; and where the two differ.
+
+Joining a group takes the embedded broker 5 s, and up to 20 s when a member has just left.
+"""
+# aiokafka ships no types, and its clients are all this file talks to:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
 import secrets
@@ -6,12 +11,13 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnsupportedVersionError
-from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from tests.engines.apache_kafka import ApacheKafka
 from tests.engines.wheels import RunningBroker
@@ -108,7 +114,9 @@ async def test_making_a_topic_twice_is_harmless(broker: Broker, topic: str) -> N
     await produce(broker, topic, rounds=range(1))
     async with administrator(broker.bootstrap_servers) as admin:
         try:
-            response = await admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)])
+            response: Any = await admin.create_topics(
+                [NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)]
+            )
         except TopicAlreadyExistsError:
             pass
         else:
@@ -197,15 +205,12 @@ async def test_the_highwater_mark_tells_the_lag(broker: Broker, topic: str) -> N
 
 
 async def test_only_apache_kafka_takes_an_idempotent_producer(kafka: str, embedded_broker: str) -> None:
-    record = {"value": b"", "key": b"key"}
     async with AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True) as producer:
-        await producer.send_and_wait(await make_topic(kafka), **record)
+        await producer.send_and_wait(await make_topic(kafka), b"value")
     refused = AIOKafkaProducer(bootstrap_servers=embedded_broker, enable_idempotence=True)
     try:
-        with pytest.raises((KafkaError, UnsupportedVersionError, TimeoutError)):
-            async with asyncio.timeout(10):
-                await refused.start()
-                await refused.send_and_wait(await make_topic(embedded_broker), **record)
+        with pytest.raises(KafkaError):
+            await refused.start()
     finally:
         await refused.stop()
 
@@ -218,7 +223,7 @@ async def test_only_apache_kafka_lists_group_offsets(broker: Broker, topic: str)
         await client.commit()
     async with administrator(broker.bootstrap_servers) as admin:
         if not broker.idempotence:
-            with pytest.raises(Exception):
+            with pytest.raises(KafkaError):  # its answer is malformed, the client hangs up
                 await admin.list_consumer_group_offsets(group)
             return
         offsets = await admin.list_consumer_group_offsets(group)

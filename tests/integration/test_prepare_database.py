@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
-
 from clawdeploy_cli.engines.database import SERVICES, prepare_database, role_names, with_database, with_role
+
 from tests.engines.databases import Database
 from tests.engines.wheels import RunningPostgres
 
@@ -130,8 +130,8 @@ async def test_an_administrator_of_an_external_server_needs_no_superuser(own_pos
     async with connected(own_postgres.admin_url) as admin:
         await admin.execute("CREATE ROLE landlord LOGIN CREATEROLE CREATEDB PASSWORD 'throwaway'")
     url = with_role(own_postgres.admin_url, role="landlord", password="throwaway", database="postgres")
-    for _ in range(2):
-        addresses = await prepare_database(url, database="platform", passwords=new_passwords())
+    await prepare_database(url, database="platform", passwords=new_passwords())
+    addresses = await prepare_database(url, database="platform", passwords=new_passwords())
     async with connected(addresses["monitor"].url) as monitor:
         await monitor.execute("CREATE TABLE probes (id int)")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

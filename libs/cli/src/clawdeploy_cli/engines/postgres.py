@@ -31,7 +31,6 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "unix_socket_directories": "",  # TCP with passwords is the only door
-    "password_encryption": "scram-sha-256",
     "tcp_keepalives_idle": "30",  # a client that vanished loses its locks within a minute
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
