@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from clawdeploy_emulators import OpenRouterSettings, create_openrouter
 from fastapi import FastAPI
 
+from clawdeploy_emulators import OpenRouterSettings, create_openrouter
 from tests.contracts.openrouter_description import judge
 
 MANAGEMENT_KEY = "sk-or-v1-" + "7" * 64

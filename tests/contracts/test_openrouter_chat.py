@@ -5,10 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
-from clawdeploy_emulators import OpenRouterSettings, create_openrouter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clawdeploy_emulators import OpenRouterSettings, create_openrouter
 from tests.contracts.conftest import MANAGEMENT_KEY, OpenRouter
 from tests.contracts.openrouter_description import chunks_of, judge
 

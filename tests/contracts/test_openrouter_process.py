@@ -80,12 +80,19 @@ def test_it_ends_in_time_with_a_stream_and_a_silence_open(tmp_path: Path) -> Non
     with running(tmp_path / "openrouter.sqlite", "--chunk-delay", "5") as (process, http):
         secret = http.post("/api/v1/keys", json={"name": "a"}).json()["key"]
         headers = {"Authorization": f"Bearer {secret}"}
-        with http.stream("POST", "/api/v1/chat/completions", json={**CHAT, "stream": True}, headers=headers) as stream:
-            assert next(stream.iter_lines()) == ": OPENROUTER PROCESSING"
+        http.put("/_emulator/faults", json=[{"path_prefix": "/models", "kind": "timeout_before", "seconds": 600}])
+        with (
+            socket.create_connection((http.base_url.host, http.base_url.port or 0)) as silence,
+            http.stream("POST", "/api/v1/chat/completions", json={**CHAT, "stream": True}, headers=headers) as stream,
+        ):
+            silence.sendall(b"GET /api/v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+            lines = stream.iter_lines()
+            assert next(lines) == ": OPENROUTER PROCESSING"
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=15)
         assert time.monotonic() - began < 10
+    assert [path.name for path in tmp_path.iterdir()] == ["openrouter.sqlite"]  # closed in order: no log left behind
 
 
 def test_it_refuses_to_start_without_a_management_key(tmp_path: Path) -> None:
