@@ -1,0 +1,101 @@
+"""Talking to an agent."""
+
+import contextlib
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, cast
+
+from clawdeploy_cli.client.connect import connect
+from clawdeploy_cli.client.http import ApiClient, Json
+from clawdeploy_cli.client.instances import find_instance
+from clawdeploy_cli.client.sse import parse_events
+from clawdeploy_cli.errors import ClawError, Failed, UsageProblem
+from clawdeploy_cli.render.console import clean, print_json, say, say_error
+
+
+def say_once(name: str, message: str, *, as_json: bool) -> None:
+    """`claw chat NAME MESSAGE`."""
+    api = connect()
+    path = chat_path(find_instance(api, name))
+    body: Json = {"messages": [{"role": "user", "content": message}]}
+    if as_json:
+        print_json(api.post(path, body))
+        return
+    print_answer(api, path, body)
+
+
+def converse(name: str, *, as_json: bool) -> None:
+    """`claw chat NAME`: a conversation until Ctrl-D or an empty Ctrl-C.
+
+    Raises:
+        UsageProblem: a conversation has no single JSON answer.
+    """
+    if as_json:
+        raise UsageProblem("--json needs a MESSAGE.")
+    api = connect()
+    instance = find_instance(api, name)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("readline")  # makes input() editable, where Python has it
+    say(f"Talking to {instance['name']}. Ctrl-D leaves.", style="bright_black")
+    messages: list[Json] = []
+    for line in _lines():
+        messages.append({"role": "user", "content": line})
+        try:
+            answer = print_answer(api, chat_path(instance), {"messages": messages})
+        except ClawError as error:
+            messages.pop()
+            say_error(error)
+            continue
+        messages.append({"role": "assistant", "content": answer})
+
+
+def print_answer(api: ApiClient, path: str, body: Json) -> str:
+    """Print an answer piece by piece as it is written; answers the whole of it."""
+    pieces: list[str] = []
+    for piece in stream_answer(api, path, body):
+        pieces.append(piece)
+        sys.stdout.write(clean(piece))
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return "".join(pieces)
+
+
+def stream_answer(api: ApiClient, path: str, body: Json) -> Iterator[str]:
+    """Pieces of an answer.
+
+    Raises:
+        Failed: the agent reported an error in the middle.
+    """
+    with api.stream("POST", path, body={**body, "stream": True}) as response:
+        for event in parse_events(response.iter_lines()):
+            if event.data == "[DONE]":
+                return
+            yield from _contents(cast("Json", json.loads(event.data)))
+
+
+def _contents(chunk: Json) -> Iterator[str]:
+    error: Any = chunk.get("error")
+    if error:
+        message = cast("Json", error).get("message") if isinstance(error, dict) else error
+        raise Failed(f"The agent could not answer: {message}")
+    for choice in cast("list[Json]", chunk.get("choices") or []):
+        content: Any = cast("Json", choice.get("delta") or {}).get("content")
+        if isinstance(content, str) and content:
+            yield content
+
+
+def chat_path(instance: Json) -> str:
+    """Where an agent is talked to."""
+    return f"/v1/instances/{instance['id']}/chat/completions"
+
+
+def _lines() -> Iterator[str]:
+    while True:
+        try:
+            line = input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return
+        if line:
+            yield line

@@ -1,0 +1,39 @@
+"""Deleting a home."""
+
+import shutil
+
+from clawdeploy_cli import control
+from clawdeploy_cli.engines.postgres import EmbeddedPostgres
+from clawdeploy_cli.errors import NotFound
+from clawdeploy_cli.home import Home, open_home
+from clawdeploy_cli.render.ask import confirm
+from clawdeploy_cli.render.console import print_json, say
+from clawdeploy_cli.settings import load_settings
+
+
+def clean_home(*, yes: bool, as_json: bool) -> None:
+    """`claw clean`.
+
+    Raises:
+        NotFound: there is no platform at this home.
+        Refused: the person said no.
+    """
+    home = open_home(load_settings().home)
+    if not home.exists:
+        raise NotFound(f"There is no platform in {home.path}.")
+    confirm(f"Stop the platform and delete {home.path} with all its agents, data and secrets?", yes=yes)
+    control.stop(home)
+    _delete(home)
+    if as_json:
+        print_json({"deleted": str(home.path)})
+    else:
+        say(f"Deleted {home.path}.")
+
+
+def _delete(home: Home) -> None:
+    data = home.path / "postgres"
+    if data.exists() or data.is_symlink():
+        EmbeddedPostgres(data_dir=data, port=0, password_file=home.path / "postgres.password").remove()
+    if home.shared != home.path:
+        shutil.rmtree(home.shared, ignore_errors=True)
+    shutil.rmtree(home.path)

@@ -1,0 +1,60 @@
+"""The account's events."""
+
+import time
+from collections.abc import Iterator
+
+from clawdeploy_cli.client.connect import connect
+from clawdeploy_cli.client.http import ApiClient, Json
+from clawdeploy_cli.client.operations import parse_json
+from clawdeploy_cli.client.sse import ServerEvent, parse_events
+from clawdeploy_cli.errors import NotReady
+from clawdeploy_cli.render.console import print_json, print_line, print_list, say
+from clawdeploy_cli.render.words import word
+
+RECONNECT_S = 1.0
+
+
+def list_events(after: str | None, *, limit: int, as_json: bool) -> None:
+    """`claw events`."""
+    page = connect().get("/v1/events", after=after, limit=limit)
+    if as_json:
+        print_list(page["items"], next_cursor=page.get("next_cursor"))
+        return
+    for event in page["items"]:
+        print_line(describe(event))
+    if page.get("next_cursor"):
+        say(f"Go on with: claw events --after {page['next_cursor']}", style="bright_black")
+
+
+def follow_events(after: str | None, *, as_json: bool) -> None:
+    """`claw events --follow`: until Ctrl-C; a lost connection is taken up where it ended."""
+    api = connect()
+    last = after
+    while True:
+        try:
+            for event in _stream(api, last):
+                last = event.id or last
+                _print(event, as_json=as_json)
+        except NotReady as error:
+            say(f"{error.message} Trying again.", style="bright_black")
+        time.sleep(RECONNECT_S)
+
+
+def describe(event: Json) -> str:
+    """One line about an event."""
+    moment = word(event.get("time") or event.get("occurred_at"))
+    return f"{moment}  {word(event.get('type')):<32}  {word(event.get('subject') or event.get('key'))}"
+
+
+def _stream(api: ApiClient, last: str | None) -> Iterator[ServerEvent]:
+    headers = {"Last-Event-ID": last} if last else {}
+    with api.stream("GET", "/v1/stream", headers=headers) as response:
+        yield from parse_events(response.iter_lines())
+
+
+def _print(event: ServerEvent, *, as_json: bool) -> None:
+    body = parse_json(event.data)
+    if as_json:
+        print_json(body, one_line=True)
+    else:
+        print_line(describe({"type": event.type, **body}))

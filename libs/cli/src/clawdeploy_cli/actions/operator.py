@@ -1,0 +1,47 @@
+"""An operator's work: replays and dead letters."""
+
+from clawdeploy_cli.client.connect import connect
+from clawdeploy_cli.client.http import Json
+from clawdeploy_cli.render.console import print_json, print_list, print_table, say
+from clawdeploy_cli.render.words import age, word
+
+
+def replay_service(service: str, *, as_json: bool) -> None:
+    """`claw replay`."""
+    done = connect().post(f"/v1/admin/services/{service}/replay")
+    if as_json:
+        print_json(done)
+    else:
+        say(f"{done['service']}: {done['events']} events applied again in {done['seconds']:.2f} s.")
+
+
+def list_dead_letters(service: str | None, *, as_json: bool) -> None:
+    """`claw dead-letters list`."""
+    items = list(connect().pages("/v1/admin/dead-letters", service=service))
+    if as_json:
+        print_list(items)
+    elif items:
+        print_table(("SERVICE", "ID", "TYPE", "KEY", "ATTEMPTS", "AGE", "ERROR"), [_row(item) for item in items])
+    else:
+        say("There are none.")
+
+
+def settle_dead_letter(service: str, letter_id: str, *, verb: str, as_json: bool) -> None:
+    """`claw dead-letters retry|drop`."""
+    answer = connect().post(f"/v1/admin/dead-letters/{service}/{letter_id}/{verb}")
+    if as_json:
+        print_json(answer)
+    else:
+        say("It is tried again." if verb == "retry" else "It was dropped.")
+
+
+def _row(item: Json) -> list[str]:
+    return [
+        word(item["service"]),
+        word(item["id"]),
+        word(item["type"]),
+        word(item["key"]),
+        word(item["attempts"]),
+        age(item["parked_at"]),
+        word(item.get("error") or item.get("reason")),
+    ]

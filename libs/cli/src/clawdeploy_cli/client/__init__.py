@@ -1,0 +1,1 @@
+"""The public API, as the command line speaks it."""

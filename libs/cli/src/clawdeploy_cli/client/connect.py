@@ -1,0 +1,43 @@
+"""Which platform a command speaks to, and with which key."""
+
+from clawdeploy_cli.client.http import ApiClient
+from clawdeploy_cli.errors import NotReady
+from clawdeploy_cli.home import open_home
+from clawdeploy_cli.ports import load_ports
+from clawdeploy_cli.secret_store import load_secrets
+from clawdeploy_cli.settings import DEFAULT_PORT, CliSettings, load_settings
+
+
+def connect() -> ApiClient:
+    """A client of CLAWDEPLOY_URL, else of the local platform of this home.
+
+    Raises:
+        NotReady: there is no API key, because no platform was ever started here.
+    """
+    settings = load_settings()
+    return ApiClient(platform_url(settings), api_key=api_key(settings))
+
+
+def api_key(settings: CliSettings) -> str:
+    """CLAWDEPLOY_API_KEY, else the key this home's platform was started with.
+
+    Raises:
+        NotReady: neither exists.
+    """
+    for given in (settings.api_key, None if settings.url else settings.bootstrap_api_key):
+        if given is not None:
+            return given.get_secret_value()
+    secrets = None if settings.url else load_secrets(open_home(settings.home).secrets_file)
+    if secrets is None:
+        raise NotReady("There is no API key yet.", hint="Start a platform with: claw up, or set CLAWDEPLOY_API_KEY")
+    return secrets.bootstrap_api_key
+
+
+def platform_url(settings: CliSettings) -> str:
+    """CLAWDEPLOY_URL, else the address of this home's gateway."""
+    if settings.url:
+        return settings.url
+    ports = load_ports(open_home(settings.home).ports_file)
+    port = settings.port or (ports.gateway if ports else DEFAULT_PORT)
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - recognised, not bound
+    return f"http://{host}:{port}"

@@ -1,0 +1,1 @@
+"""The commands: what a person types, and nothing that must be loaded before it is typed."""

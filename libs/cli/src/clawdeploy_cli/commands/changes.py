@@ -1,0 +1,50 @@
+"""Commands that change an agent: start, stop, restart, redeploy, destroy."""
+
+# ruff: noqa: PLC0415 - imports stay inside commands: `claw --help` must not pay for what it does not run
+
+import typer
+
+from clawdeploy_cli.commands.options import JsonOption, NameArgument, WaitOption, YesOption
+
+PANEL = "Change an agent"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (start, stop, restart, redeploy, destroy):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def start(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Start a stopped agent."""
+    from clawdeploy_cli.actions.change import change_instance
+
+    change_instance(name, "start", wait=wait, as_json=as_json)
+
+
+def stop(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Stop an agent; its data stay."""
+    from clawdeploy_cli.actions.change import change_instance
+
+    change_instance(name, "stop", wait=wait, as_json=as_json)
+
+
+def restart(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Stop and start an agent."""
+    from clawdeploy_cli.actions.change import change_instance
+
+    change_instance(name, "restart", wait=wait, as_json=as_json)
+
+
+def redeploy(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Destroy an agent's server and make it anew under the same id."""
+    from clawdeploy_cli.actions.change import change_instance
+
+    change_instance(name, "redeploy", wait=wait, as_json=as_json)
+
+
+def destroy(name: NameArgument, yes: YesOption = False, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Delete an agent and everything it has. Asks first."""
+    from clawdeploy_cli.actions.change import destroy_instance
+
+    destroy_instance(name, yes=yes, wait=wait, as_json=as_json)

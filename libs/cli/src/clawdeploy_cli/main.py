@@ -1,0 +1,59 @@
+"""`claw`: the command line of ClawDeploy.
+
+Every command's body imports what it needs when it runs, so that `claw --help` and completion answer at once.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from clawdeploy_cli.commands import activity, agents, changes, dead_letters, platform
+from clawdeploy_cli.errors import ClawError
+
+
+class ClawGroup(TyperGroup):
+    """Ends with one clear sentence and an exit code that means something, whatever a command raises."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except ClawError as error:
+            from clawdeploy_cli.render.console import say_error  # noqa: PLC0415 - only errors need it
+
+            say_error(error)
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=ClawGroup,
+    name="claw",
+    help="Your own OpenClaw in one command: run a ClawDeploy platform, deploy agents to it, talk to them.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not running or not ready, 5 refused, 130 Ctrl-C.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,  # locals hold keys
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - only this option needs it
+
+        sys.stdout.write(f"claw {version('clawdeploy-cli')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def claw(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+for module in (platform, agents, changes, activity, dead_letters):
+    module.register(app)

@@ -1,0 +1,1 @@
+"""What a person sees: colours and live displays on a terminal, plain lines anywhere else."""

@@ -1,0 +1,105 @@
+"""An operation's steps, live: every step with its state and the time it took."""
+
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from clawdeploy_cli.client.http import Json
+from clawdeploy_cli.render.console import STATUS_STYLES, clean, say, stderr
+from clawdeploy_cli.render.words import duration, instant
+
+_MARKS = {"done": "✔", "failed": "✘", "compensated": "↩", "skipped": "-", "pending": "·"}
+_SETTLED = frozenset({"done", "failed", "compensated", "skipped"})
+
+
+class StepsDisplay:
+    """Shows an operation while it runs; on a pipe one plain line whenever a step settles."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._operation: Json = {"steps": [], "state": "queued", "created_at": None}
+        self._told: set[tuple[str, str]] = set()
+        self._spinner = Spinner("dots")
+        self._live = Live(get_renderable=self._render, console=stderr(), refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        if stderr().is_terminal:
+            self._live.start()
+        else:
+            say(self._title)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if stderr().is_terminal:
+            self._live.stop()
+
+    def update(self, operation: Json) -> None:
+        """Show this newer view of the operation."""
+        self._operation = operation
+        if not stderr().is_terminal:
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        for step in self._operation["steps"]:
+            news = (str(step["name"]), str(step["state"]))
+            if step["state"] in _SETTLED and news not in self._told:
+                self._told.add(news)
+                say(
+                    f"  {_MARKS.get(news[1], ' ')} {title(step)}  {elapsed(step)}  {step.get('message') or ''}".rstrip()
+                )
+
+    def _render(self) -> Group:
+        table = Table.grid(padding=(0, 1))
+        for step in self._operation["steps"]:
+            table.add_row(self._mark(step), Text(title(step)), _time(step), _message(step))
+        started = self._operation.get("created_at")
+        total = duration(_since(started)) if started and self._operation["state"] not in {"succeeded", "failed"} else ""
+        return Group(Text(f"{self._title}  {total}".rstrip(), style="bold"), table)
+
+    def _mark(self, step: Json) -> Text | Spinner:
+        state = str(step["state"])
+        return self._spinner if state == "running" else Text(_MARKS.get(state, "?"), style=STATUS_STYLES.get(state, ""))
+
+
+def title(step: Json) -> str:
+    """A step's title; its name in words when it has none."""
+    return clean(str(step.get("title") or step["name"].replace("_", " ")))
+
+
+def elapsed(step: Json, *, now: datetime | None = None) -> str:
+    """How long a step took, or has been running; empty before it starts."""
+    started, finished = step.get("started_at"), step.get("finished_at")
+    if not started:
+        return ""
+    end = instant(finished) if finished else (now or datetime.now(UTC))
+    return duration((end - instant(started)).total_seconds())
+
+
+def _time(step: Json) -> Text:
+    return Text(elapsed(step), style="bright_black", justify="right")
+
+
+def _message(step: Json) -> Text:
+    text: Any = step.get("message")
+    return Text(
+        clean(str(text)) if text and step["state"] != "pending" else "", style="bright_black", overflow="ellipsis"
+    )
+
+
+def _since(moment: str) -> float:
+    return (datetime.now(UTC) - instant(moment)).total_seconds()
+
+
+def elapsed_total(operation: Json) -> str:
+    """How long an operation took, from the request to its end."""
+    if not operation.get("created_at") or not operation.get("finished_at"):
+        return "-"
+    return duration((instant(operation["finished_at"]) - instant(operation["created_at"])).total_seconds())

@@ -1,0 +1,46 @@
+"""Values as people read them."""
+
+from datetime import UTC, datetime
+
+MICROS = 1_000_000
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def money(micros: int | None, *, currency: str = "USD") -> str:
+    """Micro-units as an amount: two decimals, more (up to six) when the amount needs them."""
+    if micros is None:
+        return "-"
+    sign, whole, rest = "-" if micros < 0 else "", *divmod(abs(micros), MICROS)
+    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    return f"{sign}{'$' if currency == 'USD' else currency + ' '}{whole}.{decimals}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`."""
+    if seconds < 10:  # noqa: PLR2004 - below it a tenth matters
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def age(moment: str | datetime | None, *, now: datetime | None = None) -> str:
+    """How long ago; `-` when never."""
+    if moment is None:
+        return "-"
+    return duration(((now or datetime.now(UTC)) - instant(moment)).total_seconds())
+
+
+def instant(moment: str | datetime) -> datetime:
+    """An RFC 3339 text as an aware datetime."""
+    return moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+
+
+def word(value: object) -> str:
+    """Any field's value as text; `-` for nothing."""
+    return "-" if value is None or value == "" else str(value)

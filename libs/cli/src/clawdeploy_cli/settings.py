@@ -1,0 +1,67 @@
+"""Settings of the command line and of a local platform: the environment, then `.env` of the working directory."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_PORT = 8787
+ENV_FILE_VARIABLE = "CLAWDEPLOY_ENV_FILE"
+OPENROUTER_BASE_URL = "https://openrouter.ai/api/v1"
+
+
+def default_home() -> Path:
+    """`.clawdeploy/` in the checkout this package is installed from, else in the working directory."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "requirements.lock").is_file() and (folder / "services").is_dir():
+            return folder / ".clawdeploy"
+    return Path.cwd() / ".clawdeploy"
+
+
+class CliSettings(BaseSettings):
+    """Everything a person may set; each is optional. Variables win over `.env`."""
+
+    model_config = SettingsConfigDict(
+        env_file=os.environ.get(ENV_FILE_VARIABLE, ".env"), extra="ignore", env_ignore_empty=True
+    )
+
+    home: Annotated[Path, Field(validation_alias="CLAWDEPLOY_HOME")] = Field(default_factory=default_home)
+    port: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PORT", ge=1, le=65535)] = None
+    host: Annotated[str, Field(validation_alias="CLAWDEPLOY_HOST")] = "127.0.0.1"
+    url: Annotated[str | None, Field(validation_alias="CLAWDEPLOY_URL")] = None
+    api_key: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_API_KEY")] = None
+
+    database_url: Annotated[SecretStr | None, Field(validation_alias="DATABASE_URL")] = None
+    kafka_bootstrap_servers: Annotated[str | None, Field(validation_alias="CLAWDEPLOY_KAFKA_BOOTSTRAP_SERVERS")] = None
+    openrouter_management_key: Annotated[SecretStr | None, Field(validation_alias="OPENROUTER_MANAGEMENT_KEY")] = None
+    openrouter_base_url: Annotated[str, Field(validation_alias="OPENROUTER_BASE_URL")] = OPENROUTER_BASE_URL
+    encryption_key: Annotated[SecretStr | None, Field(validation_alias="ENCRYPTION_KEY")] = None
+    bootstrap_api_key: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_BOOTSTRAP_API_KEY")] = None
+    public_url: Annotated[str | None, Field(validation_alias="CLAWDEPLOY_PUBLIC_URL")] = None
+    process_port_first: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_FIRST")] = None
+    process_port_count: Annotated[int, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_COUNT", ge=1, le=400)] = 20
+    log_format: Annotated[str, Field(validation_alias="CLAWDEPLOY_LOG_FORMAT")] = "json"
+
+
+def env_file() -> Path:
+    """The file of settings: `.env` of the working directory, unless CLAWDEPLOY_ENV_FILE names another."""
+    return Path(os.environ.get(ENV_FILE_VARIABLE, ".env"))
+
+
+def load_settings() -> CliSettings:
+    """Read the environment and `.env`.
+
+    Raises:
+        UsageProblem: a value is not what it must be; the message names the variable, never its value.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - already loaded; only the error path needs the name
+
+    from clawdeploy_cli.errors import UsageProblem  # noqa: PLC0415
+
+    try:
+        return CliSettings()
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise UsageProblem(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
