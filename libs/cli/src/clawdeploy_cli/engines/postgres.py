@@ -124,6 +124,8 @@ class EmbeddedPostgres:
         shutil.rmtree(self.placement.data_dir, ignore_errors=True)
         if self.data_dir.is_symlink():
             self.data_dir.unlink()
+            with contextlib.suppress(OSError):  # something else is in it
+                self.placement.data_dir.parent.rmdir()
 
     def _password(self) -> str:
         return self.password_file.read_text().splitlines()[0]
