@@ -38,13 +38,6 @@ class InstanceHealthChanged(Event, type="instance.health_changed.v1", producer="
     lifecycle_version: int
 
 
-class InstanceObserved(Event, type="instance.observed.v1", producer="monitor", internal=True):
-    """The instance was looked at again and nothing had changed; keeps observed-at fresh, at most every 30 s."""
-
-    observed_at: datetime
-    lifecycle_version: int
-
-
 class InstanceDrifted(Event, type="instance.drifted.v1", producer="monitor"):
     """What is observed is not what was asked for, such as a server removed outside."""
 
