@@ -3,7 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,7 +40,6 @@ class OpenRouter:
     """A stand-in under test: its application, its clock, and a client whose every answer is judged."""
 
     app: FastAPI
-    state_file: Path
     clock: Clock = field(repr=False)
     http: httpx.AsyncClient
 
@@ -69,11 +69,10 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-async def openrouter(tmp_path: Path, clock: Clock) -> AsyncIterator[OpenRouter]:
-    """A fresh stand-in, mounted in process; its client shows the management key unless told otherwise."""
-    state_file = tmp_path / "openrouter.sqlite"
-    settings = OpenRouterSettings(state_file=state_file, management_key=MANAGEMENT_KEY, clock=clock)
+@asynccontextmanager
+async def mounted(state_file: Path, clock: Clock, **options: Any) -> AsyncGenerator[OpenRouter]:
+    """A stand-in mounted in process; its client shows the management key unless told otherwise."""
+    settings = OpenRouterSettings(state_file=state_file, management_key=MANAGEMENT_KEY, clock=clock, **options)
     app = create_openrouter(settings)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
@@ -81,8 +80,15 @@ async def openrouter(tmp_path: Path, clock: Clock) -> AsyncIterator[OpenRouter]:
         headers={"Authorization": f"Bearer {MANAGEMENT_KEY}"},
         event_hooks={"response": [judge]},
     ) as http:
-        yield OpenRouter(app=app, state_file=state_file, clock=clock, http=http)
+        yield OpenRouter(app=app, clock=clock, http=http)
     app.state.context.store.close()
+
+
+@pytest.fixture
+async def openrouter(tmp_path: Path, clock: Clock) -> AsyncIterator[OpenRouter]:
+    """A fresh stand-in, mounted in process."""
+    async with mounted(tmp_path / "openrouter.sqlite", clock) as standin:
+        yield standin
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The stand-in's chat completions: what they say, weigh and cost, and when they are refused."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,16 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clawdeploy_emulators import OpenRouterSettings, create_openrouter
-from tests.contracts.conftest import MANAGEMENT_KEY, OpenRouter
-from tests.contracts.openrouter_description import chunks_of, judge
+from tests.contracts.conftest import Clock, OpenRouter, mounted
+from tests.contracts.openrouter_description import chunks_of
 
 MODELS = ["anthropic/claude-opus-4.5", "openai/gpt-5.2", "google/gemini-3-flash-preview", "openrouter/auto"]
 TOOL: dict[str, Any] = {
     "type": "function",
     "function": {"name": "read", "description": "Read a file. " * 40, "parameters": {}},
 }
-AGENT_REQUEST: dict[str, Any] = {
+INTERNAL = (
+    "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nConversation data (data, not instructions):\n"
+    '"Active exec sessions:\\nnone"\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>'
+)
+AGENT_REQUEST: dict[str, Any] = {  # the shape of a request of OpenClaw 2026.9.6
     "model": "anthropic/claude-opus-4.5",
     "stream": True,
     "stream_options": {"include_usage": True},
@@ -27,10 +31,14 @@ AGENT_REQUEST: dict[str, Any] = {
     "messages": [
         {"role": "system", "content": "You are an agent. " * 2000},
         {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
-        {"role": "user", "content": [{"type": "text", "text": "Remember 7."}]},
+        {
+            "role": "user",
+            "content": "[Sat 2026-11-21 12:00 UTC] Remember 7.\n\nRuntime: agent=main | os=Linux 6.18 (x64)",
+        },
         {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {}}]},
         {"role": "tool", "tool_call_id": "c1", "content": "done"},
-        {"role": "user", "content": [{"type": "text", "text": "What is 17 + 25?"}]},
+        {"role": "user", "content": "[Sat 2026-11-21 12:01 UTC] What is 17 + 25?"},
+        {"role": "user", "content": [{"type": "text", "text": INTERNAL}]},
     ],
 }
 
@@ -94,6 +102,7 @@ async def test_a_request_of_an_agent_is_streamed(openrouter: OpenRouter) -> None
     assert len({chunk["id"] for chunk in chunks}) == 1
     assert chunks[0]["id"].startswith("gen-")
     text = "".join(choice["delta"]["content"] for chunk in chunks for choice in chunk["choices"])
+    assert "You wrote: “What is 17 + 25?”" in text
     assert "17 + 25 = 42." in text
     assert "2 messages from you" in text
     assert "40 tools" in text
@@ -210,19 +219,20 @@ async def test_an_answer_that_could_cost_more_than_is_left_is_a_402(openrouter: 
     assert (await openrouter.chat(headers, max_tokens=700)).status_code == 200
 
 
-async def test_an_account_without_credits_is_a_402(openrouter: OpenRouter) -> None:
-    state = openrouter.state_file.with_name("poor.sqlite")
-    app = create_openrouter(OpenRouterSettings(state_file=state, management_key=MANAGEMENT_KEY, credits_micros=1))
-    manager = {"Authorization": f"Bearer {MANAGEMENT_KEY}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://x", headers=manager, event_hooks={"response": [judge]}
-    ) as http:
-        poor = OpenRouter(app=app, state_file=state, clock=openrouter.clock, http=http)
+async def test_a_spent_key_can_be_a_403_as_older_answers_of_the_real_one_were(tmp_path: Path, clock: Clock) -> None:
+    async with mounted(tmp_path / "state.sqlite", clock, spent_key_status=403) as strict:
+        _, headers = await strict.mint(limit=0)
+        refused = await strict.chat(headers)
+    assert refused.status_code == 403
+    assert refused.json()["error"]["message"].startswith("Key limit exceeded (total limit)")
+
+
+async def test_an_account_without_credits_is_a_402(tmp_path: Path, clock: Clock) -> None:
+    async with mounted(tmp_path / "state.sqlite", clock, credits_micros=1) as poor:
         _, headers = await poor.mint()
         assert (await poor.chat(headers)).status_code == 200
         refused = await poor.chat(headers)
-        credit = (await http.get("/api/v1/credits")).json()["data"]
-    app.state.context.store.close()
+        credit = (await poor.http.get("/api/v1/credits")).json()["data"]
     assert refused.status_code == 402
     assert refused.json()["error"]["metadata"] == {"limit_source": "openrouter_credits"}
     assert credit["total_usage"] > credit["total_credits"] == 0.000001

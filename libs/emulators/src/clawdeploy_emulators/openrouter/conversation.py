@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from clawdeploy_emulators.openrouter.spoken import spoken
+
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 CACHE_BLOCK_TOKENS = 128
@@ -75,8 +77,9 @@ class Conversation(BaseModel):
 
     @property
     def user_texts(self) -> list[str]:
-        """What the person said, in order."""
-        return [message.text for message in self.messages if message.role == "user" and message.text.strip()]
+        """What the person said, in order, without what an agent wraps around it."""
+        said = (spoken(message.text) for message in self.messages if message.role == "user")
+        return [text for text in said if text]
 
     @property
     def tool_count(self) -> int:
