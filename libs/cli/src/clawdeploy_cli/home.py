@@ -40,6 +40,11 @@ class Home:
         return self.path / "ports.json"
 
     @cached_property
+    def stand_in(self) -> Path:
+        """Where the OpenRouter stand-in keeps its keys and ledger."""
+        return self.path / "openrouter-stand-in"
+
+    @cached_property
     def runtime_dir(self) -> Path:
         """XDG_RUNTIME_DIR of the platform's processes (0700)."""
         return self.path / "run" / "xdg"
@@ -77,7 +82,7 @@ class Home:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(_home_mode())
         self._ensure_shared()
-        for folder in (self.logs, self.state_file.parent, self.runtime_dir):
+        for folder in (self.logs, self.state_file.parent, self.runtime_dir, self.stand_in):
             folder.mkdir(mode=0o700, exist_ok=True)
         (self.path / MARKER).write_text("This folder holds a ClawDeploy platform. `claw clean` removes it.\n")
 

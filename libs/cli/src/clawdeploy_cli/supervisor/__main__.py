@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 def main() -> int:
     """Supervise the platform of this home until told to stop; 1 when another supervisor has it."""
-    structlog.configure(processors=[structlog.processors.TimeStamper(utc=True), structlog.processors.JSONRenderer()])
+    structlog.configure(processors=[structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()])
     settings = load_settings()
     home = open_home(settings.home)
     home.ensure()

@@ -133,10 +133,10 @@ def _broker(around: Surroundings) -> ProcessSpec:
 def _stand_in(around: Surroundings) -> ProcessSpec:
     port = around.ports.stand_in
     argv = (sys.executable, "-m", "clawdeploy_emulators", "openrouter", "--port", str(port))
-    state = around.home.path / "openrouter-stand-in" / "state.sqlite"
+    state = around.home.stand_in / "state.sqlite"
     return ProcessSpec(
         name=STAND_IN,
-        argv=tuple(leashed([*argv, "--state-file", str(state)])),
+        argv=tuple(leashed([*argv, "--state", str(state)])),
         environment={
             **base_environment(around.home),
             "OPENROUTER_MANAGEMENT_KEY": around.secrets.stand_in_management_key,

@@ -1,0 +1,87 @@
+"""What a person reads."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from clawdeploy_cli.render.console import clean, print_json, print_table
+from clawdeploy_cli.render.steps import StepsDisplay, elapsed
+from clawdeploy_cli.render.words import age, duration, money
+
+STARTED = "2026-11-21T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [(0, "$0.00"), (1, "$0.000001"), (1_500_000, "$1.50"), (-20_000, "-$0.02"), (2_000_120, "$2.00012"), (None, "-")],
+)
+def test_money_is_exact_to_the_micro_unit(micros: int | None, text: str) -> None:
+    assert money(micros) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0.44, "0.4 s"),
+        (12.4, "12 s"),
+        (185, "3 min 05 s"),
+        (7800, "2 h 10 min"),
+        (97200 * 4, "4 d 12 h"),
+    ],
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_age_counts_from_then_to_now() -> None:
+    assert age(STARTED, now=datetime(2026, 11, 21, 10, 0, 42, tzinfo=UTC)) == "42 s"
+    assert age(None) == "-"
+
+
+def test_text_from_outside_cannot_steer_the_terminal() -> None:
+    assert clean("\x1b[2Jhi\x07\r\n\tthere\u202e") == "[2Jhi\n\tthere"
+
+
+def test_tables_on_a_pipe_are_plain_aligned_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("NAME", "STATE"), [("a-rather-long-name" * 6, "running"), ("b", "stopped")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["NAME", "STATE"],
+        ["a-rather-long-name" * 6, "running"],
+        ["b", "stopped"],
+    ]
+    assert len({line.rindex(word) for line, word in zip(lines, ("STATE", "running", "stopped"), strict=True)}) == 1
+
+
+def test_json_keeps_every_letter(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": "Žofie 🦞"}, one_line=True)
+    assert capsys.readouterr().out == '{"name": "Žofie 🦞"}\n'
+
+
+def step(name: str, state: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": None,
+        "state": state,
+        "started_at": None,
+        "finished_at": None,
+        "message": None,
+        **more,
+    }
+
+
+def test_on_a_pipe_each_step_is_told_once_when_it_settles(capsys: pytest.CaptureFixture[str]) -> None:
+    finished = step("mint_llm_key", "done", started_at=STARTED, finished_at="2026-11-21T10:00:02Z")
+    with StepsDisplay("Deploying demo") as display:
+        for state in ("running", "failed", "failed"):
+            display.update({"state": "running", "steps": [finished, step("install", state, message="disk full")]})
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["Deploying demo", "  ✔ mint llm key  2.0 s", "  ✘ install    disk full"]
+
+
+def test_a_running_step_is_timed_until_now() -> None:
+    now = datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC)
+    assert elapsed(step("start", "running", started_at=STARTED), now=now) == "5.0 s"
+    assert elapsed(step("start", "pending")) == ""
