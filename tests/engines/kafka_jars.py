@@ -39,5 +39,6 @@ def _fetch(folder: Path) -> None:
     command = ["mvn", "--quiet", "--batch-mode", "--strict-checksums", "--file", str(POM), *goal]
     result = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if result.returncode != 0:
-        raise MissingOnThisMachine(f"Maven could not fetch Apache Kafka: {result.stdout.strip()[-1500:]}")
+        reason = next((line for line in result.stdout.splitlines() if "[ERROR]" in line), result.stderr[-500:])
+        raise MissingOnThisMachine(f"Maven could not fetch Apache Kafka: {reason}")
     staging.rename(folder)
