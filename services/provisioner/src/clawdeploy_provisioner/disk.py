@@ -55,24 +55,33 @@ def _ignoring_missing() -> Generator[None]:
 async def locked(path: Path, *, patience: float) -> AsyncGenerator[None]:
     """Hold an exclusive lock on ``path`` against every process of this machine; it ends with the process that holds it.
 
+    Whoever holds it may remove the file.
+
     Raises:
         TimeoutError: somebody else held it for longer than ``patience`` seconds.
     """
     deadline = asyncio.get_running_loop().time() + patience
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while (handle := try_lock(path)) is None:
+        if asyncio.get_running_loop().time() >= deadline:
+            raise TimeoutError(f"{path} is held by another process")
+        await asyncio.sleep(0.05)
     try:
-        while not _try_lock(handle):
-            if asyncio.get_running_loop().time() >= deadline:
-                raise TimeoutError(f"{path} is held by another process")
-            await asyncio.sleep(0.05)
         yield
     finally:
         os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
+def try_lock(path: Path) -> int | None:
+    """An open descriptor that holds the lock until it is closed, or None when somebody else has it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if os.fstat(handle).st_ino == path.stat().st_ino:
+            return handle
+    except (BlockingIOError, FileNotFoundError):  # held, or removed by its last holder
+        pass
+    except BaseException:
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None

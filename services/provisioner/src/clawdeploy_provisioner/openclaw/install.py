@@ -14,8 +14,8 @@ from importlib.metadata import files
 from pathlib import Path
 
 import structlog
-from clawdeploy_common.errors import TemporaryError
 
+from clawdeploy_common.errors import TemporaryError
 from clawdeploy_provisioner.disk import locked
 from clawdeploy_provisioner.openclaw.environment import for_npm
 from clawdeploy_provisioner.openclaw.tree import LOCKED, Tools, node_version

@@ -11,7 +11,6 @@ from typing import Protocol
 from uuid import UUID
 
 from clawdeploy_common.errors import PermanentError, TemporaryError
-
 from clawdeploy_provisioner.openclaw.config import AgentConfig
 
 Progress = Callable[[str], Awaitable[None]]

@@ -1,0 +1,1 @@
+"""The operations engine: durable sagas with leases, fencing, compensation and cancellation (ADR 0001)."""

@@ -1,0 +1,136 @@
+"""Requests in: one operation per instance is active, at most one waits, and the newest desired state wins."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Text, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from clawdeploy_common.work import UnitOfWork
+from clawdeploy_events.deployments import DeploymentPlan
+from clawdeploy_events.lifecycle import (
+    DeploymentCancelled,
+    DeploymentCancelRejected,
+    OperationCancelled,
+    OperationKind,
+    OperationStarted,
+)
+from clawdeploy_provisioner.operations.plans import DEPLOYMENTS, INTERRUPTING, planned, steps_of
+
+_LOCK_INSTANCE = text("SELECT * FROM instances WHERE id = :id FOR UPDATE")
+_CURRENT = text(
+    "SELECT * FROM operations WHERE instance_id = :id AND state IN ('running', 'compensating', 'queued') ORDER BY created_at FOR UPDATE"
+)
+_ADD = text(
+    """
+    INSERT INTO operations (id, instance_id, account_id, provider, kind, state, requested_by, parameters, run_at, started_at)
+    VALUES (:id, :instance_id, :account_id, :provider, :kind, 'queued', :requested_by, :parameters, clock_timestamp(), NULL)
+    """
+).bindparams(bindparam("parameters", type_=JSONB))
+_ADD_STEPS = text(
+    """
+    INSERT INTO operation_steps (operation_id, position, name)
+    SELECT :id, s.position, s.name FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS s(name, position)
+    """
+)
+_ACTIVATE = text("UPDATE operations SET state = 'running', started_at = clock_timestamp(), run_at = clock_timestamp() WHERE id = :id")
+_CANCEL = text("UPDATE operations SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE id = :id")
+_DROP = text("UPDATE operations SET state = 'cancelled', finished_at = clock_timestamp(), error = :reason WHERE id = :id").bindparams(
+    bindparam("reason", type_=Text)
+)
+_WAITING = text("SELECT * FROM operations WHERE instance_id = :id AND state = 'queued' FOR UPDATE")
+
+
+async def request(
+    uow: UnitOfWork, *, operation_id: UUID, kind: OperationKind, requested_by: str, parameters: dict[str, Any] | None = None
+) -> None:
+    """Accept an operation asked for by the event being reacted to; begins at once when none is active."""
+    instance = await lock_instance(uow, uow.cause.key)
+    if instance is None:
+        return
+    current = (await uow.session.execute(_CURRENT, {"id": instance.id})).all()
+        active = next((row for row in current if row.state != "queued"), None)
+    await _give_way(uow, instance, current, active, kind)
+    await uow.session.execute(_ADD, _row(instance, operation_id, kind, requested_by, parameters))
+    if instance.destroyed_at is not None:
+        await drop(uow, operation_id, kind, instance, reason="The instance was destroyed before.")
+    elif active is None:
+        await activate(uow, operation_id, kind, instance)
+
+
+async def _give_way(uow: UnitOfWork, instance: Any, current: Any, active: Any, kind: OperationKind) -> None:
+    """What a newer wish does to the older ones: it replaces the waiting one; destroy and suspend cancel the active one."""
+    for row in current:
+        if row.state == "queued":
+            await drop(uow, row.id, OperationKind(row.kind), instance, reason="A newer request took its place.")
+    if active is not None and kind in INTERRUPTING and OperationKind(active.kind) is not OperationKind.DESTROY:
+        await uow.session.execute(_CANCEL, {"id": active.id})
+
+
+async def cancel(uow: UnitOfWork, *, operation_id: UUID) -> None:
+    """Cancel a deployment: a waiting one at once, an active one between its steps; an ended one is past that."""
+    instance = await lock_instance(uow, uow.cause.key)
+    if instance is None:
+        return
+    rows = (await uow.session.execute(_CURRENT, {"id": instance.id})).all()
+    row = next((r for r in rows if r.id == operation_id), None)
+    if row is None:
+        event = DeploymentCancelRejected(operation_id=operation_id, reason="It had ended already.")
+        uow.outbox.add(event, key=instance.id, account_id=instance.account_id, correlation_id=operation_id)
+    elif row.state == "queued":
+        await drop(uow, row.id, OperationKind(row.kind), instance, reason="Cancelled before it began.")
+    else:
+        await uow.session.execute(_CANCEL, {"id": row.id})
+
+
+async def activate(uow: UnitOfWork, operation_id: UUID, kind: OperationKind, instance: Any) -> None:
+    """Make a queued operation the active one: its steps are fixed and announced."""
+    deployment = DeploymentPlan.model_validate(instance.deployment)
+    names = steps_of(kind, llm_key=deployment.llm_key, running=instance.wanted == "running")
+    await uow.session.execute(_ACTIVATE, {"id": operation_id})
+    await uow.session.execute(_ADD_STEPS, {"id": operation_id, "names": list(names)})
+    event = OperationStarted(operation_id=operation_id, kind=kind, steps=planned(names))
+    uow.outbox.add(event, key=instance.id, account_id=instance.account_id, correlation_id=operation_id)
+
+
+async def promote(uow: UnitOfWork, instance_id: UUID) -> bool:
+    """Begin the waiting operation of an instance whose active one just ended."""
+    instance = await lock_instance(uow, instance_id)
+    waiting = (await uow.session.execute(_WAITING, {"id": instance_id})).one_or_none()
+    if instance is None or waiting is None:
+        return False
+    if instance.destroyed_at is not None:
+        await drop(uow, waiting.id, OperationKind(waiting.kind), instance, reason="The instance was destroyed.")
+        return False
+    await activate(uow, waiting.id, OperationKind(waiting.kind), instance)
+    return True
+
+
+async def drop(uow: UnitOfWork, operation_id: UUID, kind: OperationKind, instance: Any, *, reason: str) -> None:
+    """End an operation that never began."""
+    await uow.session.execute(_DROP, {"id": operation_id, "reason": reason})
+    events: list[Any] = [OperationCancelled(operation_id=operation_id, kind=kind, reason=reason)]
+    if kind in DEPLOYMENTS:
+        events.append(DeploymentCancelled(operation_id=operation_id))
+    for event in events:
+        uow.outbox.add(event, key=instance.id, account_id=instance.account_id, correlation_id=operation_id)
+
+
+async def lock_instance(uow: UnitOfWork, instance_id: UUID) -> Any | None:
+    """The instance's row, locked: requests and endings of one instance come one after another."""
+    return (await uow.session.execute(_LOCK_INSTANCE, {"id": instance_id})).one_or_none()
+
+
+def _row(
+    instance: Any, operation_id: UUID, kind: OperationKind, requested_by: str, parameters: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "id": operation_id,
+        "instance_id": instance.id,
+        "account_id": instance.account_id,
+        "provider": instance.deployment["provider"],
+        "kind": kind,
+        "requested_by": requested_by,
+        "parameters": parameters or {},
+    }
+

@@ -1,0 +1,176 @@
+"""The engine's SQL. Every write of a runner carries its lease token: a runner that lost its lease changes nothing."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Text, Uuid, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from clawdeploy_common.clock import utc_now
+from clawdeploy_common.ids import new_id
+from clawdeploy_events.lifecycle import OperationStepChanged, StepState
+
+if TYPE_CHECKING:
+    from clawdeploy_provisioner.operations.context import OperationFacts
+
+CALL_MARGIN_S = 5.0
+_CLAIM_LOCK = 0x636C6D  # "clm": claims are short and taken one after another, so that limits hold exactly
+
+_TAKE_CLAIM_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+_CLAIM = text(
+    """
+    UPDATE operations SET lease_token = lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
+    WHERE id = (
+        SELECT o.id FROM operations o
+        WHERE o.state IN ('running', 'compensating') AND o.run_at <= clock_timestamp()
+          AND (o.lease_until IS NULL OR o.lease_until < clock_timestamp())
+          AND (SELECT count(*) FROM operations p
+               WHERE p.provider = o.provider AND p.lease_until >= clock_timestamp()
+                 AND p.state IN ('running', 'compensating')) < :per_provider
+        ORDER BY (SELECT count(*) FROM operations a
+                  WHERE a.account_id = o.account_id AND a.lease_until >= clock_timestamp()
+                    AND a.state IN ('running', 'compensating')), o.run_at, o.id
+        LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING *
+    """
+)
+_RENEW = text(
+    """
+    UPDATE operations SET lease_until = greatest(lease_until, clock_timestamp() + make_interval(secs => :lease)),
+           stalled_seconds = stalled_seconds + :elapsed
+    WHERE id = :id AND lease_token = :token RETURNING cancel_requested_at, stalled_seconds
+    """
+)
+_HOLD = text(
+    "SELECT 1 FROM operations WHERE id = :id AND lease_token = :token AND lease_until > clock_timestamp() FOR UPDATE"
+)
+_RELEASE = text(
+    """
+    UPDATE operations SET lease_until = NULL, run_at = clock_timestamp() + make_interval(secs => :delay)
+    WHERE id = :id AND lease_token = :token
+    """
+)
+_CALL = text(
+    """
+    WITH step AS (
+        UPDATE operation_steps SET call_id = :call, call_deadline = clock_timestamp() + make_interval(secs => :seconds)
+        WHERE operation_id = :id AND position = :position)
+    UPDATE operations SET lease_until = greatest(lease_until, clock_timestamp() + make_interval(secs => :seconds + :margin))
+    WHERE id = :id
+    """
+).bindparams(bindparam("call", type_=Uuid))
+_CALL_DEADLINE = text("SELECT call_deadline FROM operation_steps WHERE operation_id = :id AND position = :position")
+_STEPS = text("SELECT position, name, state, attempts FROM operation_steps WHERE operation_id = :id ORDER BY position")
+_BEGIN = text(
+    """
+    UPDATE operation_steps SET state = 'running', attempts = attempts + 1, started_at = coalesce(started_at, clock_timestamp())
+    WHERE operation_id = :id AND position = :position RETURNING attempts
+    """
+)
+_END = text(
+    """
+    UPDATE operation_steps SET state = :state, message = :message, finished_at = clock_timestamp(), call_id = NULL, call_deadline = NULL
+    WHERE operation_id = :id AND position = :position
+    """
+).bindparams(bindparam("message", type_=Text))
+_PATIENCE = text("UPDATE operations SET stalled_seconds = 0 WHERE id = :id")
+_COMPENSATE = text(
+    "UPDATE operations SET state = 'compensating', error = :error, error_step = :step, stalled_seconds = 0 WHERE id = :id"
+).bindparams(bindparam("error", type_=Text), bindparam("step", type_=Text))
+_FINISH = text(
+    """
+    UPDATE operations SET state = :state, finished_at = clock_timestamp(), lease_until = NULL
+    WHERE id = :id AND (:state <> 'succeeded' OR cancel_requested_at IS NULL) RETURNING id
+    """
+)
+_OUTPUT = text("INSERT INTO operation_outputs (operation_id, account_id, step, line) VALUES (:id, :account, :step, :line)")
+
+
+async def claim(session: AsyncSession, *, lease_s: float, per_provider: int) -> Any | None:
+    """Take the next due operation; accounts with fewer running ones come first."""
+    await session.execute(_TAKE_CLAIM_LOCK, {"lock": _CLAIM_LOCK})
+    return (await session.execute(_CLAIM, {"lease": lease_s, "per_provider": per_provider})).one_or_none()
+
+
+async def renew(session: AsyncSession, operation_id: UUID, token: int, *, lease_s: float, elapsed_s: int) -> Any | None:
+    """Extend the lease and charge the time to the operation's patience; None when the lease is lost."""
+    values = {"id": operation_id, "token": token, "lease": lease_s, "elapsed": elapsed_s}
+    return (await session.execute(_RENEW, values)).one_or_none()
+
+
+async def hold(session: AsyncSession, operation_id: UUID, token: int) -> bool:
+    """Whether this lease is the current one; the row stays locked, so it remains so until the transaction ends."""
+    return await session.scalar(_HOLD, {"id": operation_id, "token": token}) is not None
+
+
+async def release(session: AsyncSession, operation_id: UUID, token: int, *, delay_s: float) -> None:
+    """Give the operation back, to be claimed again after a delay."""
+    await session.execute(_RELEASE, {"id": operation_id, "token": token, "delay": delay_s})
+
+
+async def announce_call(session: AsyncSession, operation_id: UUID, position: int, *, seconds: float) -> None:
+    """Note that an outside call may take effect until its deadline, and extend the lease beyond it."""
+    values = {"id": operation_id, "position": position, "call": new_id(), "seconds": seconds, "margin": CALL_MARGIN_S}
+    await session.execute(_CALL, values)
+
+
+async def call_deadline(session: AsyncSession, operation_id: UUID, position: int) -> datetime | None:
+    """When the last announced call of a step was cut off, None when there was none."""
+    return await session.scalar(_CALL_DEADLINE, {"id": operation_id, "position": position})
+
+
+async def steps(session: AsyncSession, operation_id: UUID) -> Sequence[Any]:
+    """All steps in order: (position, name, state, attempts)."""
+    return (await session.execute(_STEPS, {"id": operation_id})).all()
+
+
+async def begin_step(session: AsyncSession, operation_id: UUID, position: int) -> int:
+    """Mark a step as running; returns which attempt this is."""
+    return int(await session.scalar(_BEGIN, {"id": operation_id, "position": position}) or 0)
+
+
+async def end_step(session: AsyncSession, operation_id: UUID, position: int, *, state: str, message: str | None = None) -> None:
+    """Mark a step's outcome; patience starts anew."""
+    await session.execute(_END, {"id": operation_id, "position": position, "state": state, "message": message})
+    await reset_patience(session, operation_id)
+
+
+async def reset_patience(session: AsyncSession, operation_id: UUID) -> None:
+    """Forget the time spent without progress."""
+    await session.execute(_PATIENCE, {"id": operation_id})
+
+
+async def compensate(session: AsyncSession, operation_id: UUID, *, error: str | None, step: str | None) -> None:
+    """Turn an operation round."""
+    await session.execute(_COMPENSATE, {"id": operation_id, "error": error, "step": step})
+
+
+async def finish(session: AsyncSession, operation_id: UUID, *, state: str) -> bool:
+    """End an operation; success is refused (False) once its cancellation was asked for."""
+    return await session.scalar(_FINISH, {"id": operation_id, "state": state}) is not None
+
+
+async def write_output(session: AsyncSession, operation: "OperationFacts", *, step: str, lines: Sequence[str]) -> None:
+    """Keep lines people may read."""
+    if lines:
+        values = [{"id": operation.id, "account": operation.account_id, "step": step, "line": line} for line in lines]
+        await session.execute(_OUTPUT, values)
+
+
+def step_changed(
+    operation: "OperationFacts", step: str, state: str, *, attempt: int = 1, message: str | None = None
+) -> OperationStepChanged:
+    """The event of a step's new state."""
+    return OperationStepChanged(
+        operation_id=operation.id,
+        kind=operation.kind,
+        step=step,
+        state=StepState(state),
+        attempt=attempt,
+        message=message,
+        changed_at=utc_now(),
+    )
+
+

@@ -1,0 +1,255 @@
+"""The ``process`` provider: each agent is a process of this machine, with a directory, a port range and, as root, a uid of its own."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from uuid import UUID
+
+import httpx
+import structlog
+
+from clawdeploy_common.errors import ClawDeployError
+from clawdeploy_provisioner.openclaw.channels import Channel, plugin_spec, with_token
+from clawdeploy_provisioner.openclaw.checking import issues_of
+from clawdeploy_provisioner.openclaw.gateway import GatewayClient, GatewayError
+from clawdeploy_provisioner.openclaw.install import ensure_openclaw, silent
+from clawdeploy_provisioner.openclaw.plugins import install_plugin
+from clawdeploy_provisioner.openclaw.rendering import Placement, render
+from clawdeploy_provisioner.openclaw.tree import Tools
+from clawdeploy_provisioner.providers.process import journal
+from clawdeploy_provisioner.providers.process.inventory import Inventory
+from clawdeploy_provisioner.providers.process.lifecycle import Lifecycle
+from clawdeploy_provisioner.providers.process.record import Configured, ServerRecord
+from clawdeploy_provisioner.providers.process.reservations import Reservation, Reservations
+from clawdeploy_provisioner.providers.process.settings import ProcessSettings
+from clawdeploy_provisioner.providers.process.sight import HOST, Sight, as_server, free_bytes, last_lines, redactor_of
+from clawdeploy_provisioner.providers.protocol import (
+    Bundle,
+    ConfigurationRejected,
+    Listing,
+    Progress,
+    ProviderUnavailable,
+    Server,
+    ServerBusy,
+    ServerSpec,
+)
+
+log = structlog.get_logger()
+
+
+class ProcessProvider:
+    """Local agents; see ``providers.protocol.Provider`` for what each verb promises.
+
+    Nothing is remembered in this object: a provisioner that was killed finds every agent again by its directory, and its process by
+    pid and start time or by the marker in its environment. ``http`` stays the caller's.
+    """
+
+    name = "process"
+    visibility_lag = timedelta(0)
+
+    def __init__(self, settings: ProcessSettings, *, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._http = http
+        self._tools = Tools(settings.tools_dir)
+        self._reservations = Reservations(settings)
+        self._inventory = Inventory(settings, self._reservations)
+        self._lifecycle = Lifecycle(settings, self._tools)
+
+    async def ensure_server(self, spec: ServerSpec) -> Server:
+        """Make the directory, with a port range and a uid reserved for it; nothing runs yet, so the state is OFF.
+
+        Raises:
+            ProviderUnavailable: no port, no uid or too little disk is left.
+        """
+        async with self._inventory.holding(spec.server_id):
+            sight = await self._inventory.look(spec.server_id)
+            if sight.record is None:
+                await asyncio.to_thread(self._require_room)
+                reservation = await self._reservations.reserve(sight.files.path, server_id=spec.server_id)
+                await asyncio.to_thread(sight.files.create, _record(spec, reservation))
+                log.info("server.created", server_id=str(spec.server_id), port=reservation.port, uid=reservation.uid)
+            return await self._server(spec.server_id)
+
+    async def find_server(self, server_id: UUID) -> Server | None:
+        """The server by its directory, its reservation or the marker of a process; the same as observing it, here."""
+        return await self.observe(server_id)
+
+    async def list_servers(self) -> Listing:
+        """Every server of this platform, those whose directory somebody removed as GONE; one that cannot be read makes it incomplete."""
+        complete = await asyncio.to_thread(self._settings.instances_dir.is_dir)
+        servers: list[Server] = []
+        for server_id in await self._inventory.ids():
+            try:
+                server = await self.observe(server_id)
+            except (OSError, ValueError) as error:
+                log.warning("server.unreadable", server_id=str(server_id), error=type(error).__name__)
+                complete = False
+                continue
+            servers += [] if server is None else [server]
+        return Listing(servers=servers, complete=complete)
+
+    async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
+        """Install OpenClaw once for the whole machine, and the plugins this agent's channels need."""
+        await ensure_openclaw(self._settings.tools_dir, progress=progress)
+        async with self._inventory.holding(server_id):
+            sight = await self._inventory.existing(server_id)
+            await self._ensure_plugins(sight, [Channel(name) for name in channels], progress)
+
+    async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Render, have checked, and put in place; a running gateway takes most changes at once, others at its next start.
+
+        Raises:
+            ConfigurationRejected: OpenClaw names what it does not accept; nothing was written.
+        """
+        async with self._inventory.holding(server_id):
+            sight = await self._inventory.existing(server_id)
+            variables = bundle.environment.keys()
+            channels = with_token(bundle.config.channels, variables)
+            record = await self._ensure_plugins(sight, channels, silent)
+            document = render(bundle.config, placement=_placement(record.port, sight), variables=variables)
+            if issues := await issues_of(document, tools=self._tools):
+                raise ConfigurationRejected(issues)
+            text = json.dumps(document, indent=1).encode()
+            await asyncio.to_thread(
+                sight.files.write_configuration, text, secrets=dict(bundle.environment), owner=record.owner
+            )
+            configured = Configured(version=bundle.version, identity=bundle.config.identity, channels=list(channels))
+            await asyncio.to_thread(sight.files.write, record.model_copy(update={"configured": configured}))
+            log.info("configuration.written", server_id=str(server_id), version=bundle.version)
+
+    async def start(self, server_id: UUID) -> Server:
+        """Start the gateway unless it runs; returns when its process is up.
+
+        Raises:
+            ExitedBeforeReady: it ended at once. A later end shows in ``observe``.
+        """
+        async with self._inventory.holding(server_id):
+            await self._lifecycle.start(await self._inventory.existing(server_id))
+            return await self._server(server_id)
+
+    async def stop(self, server_id: UUID, *, drain: bool) -> Server:
+        """TERM, and KILL for everything left after 5 s, or 30 s when draining; never restarted by itself afterwards."""
+        async with self._inventory.holding(server_id):
+            await self._lifecycle.stop(await self._inventory.look(server_id), drain=drain)
+            return await self._server(server_id)
+
+    async def destroy(self, server_id: UUID) -> None:
+        """Stop it, remove its directory and what its uid left elsewhere, and only then give its port and uid back."""
+        if not (await self._inventory.look(server_id)).known:
+            return
+        async with self._inventory.holding(server_id):
+            await self._lifecycle.destroy(await self._inventory.look(server_id))
+            await self._inventory.forget(server_id)
+        log.info("server.destroyed", server_id=str(server_id))
+
+    async def logs(self, server_id: UUID, *, tail: int) -> list[str]:
+        """What the gateway wrote to stdout and stderr: it holds what OpenClaw's own log lacks, such as a crash before logging began."""
+        return await asyncio.to_thread(last_lines, await self._inventory.existing(server_id), count=tail)
+
+    async def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
+        """New lines of the same file, until the server is gone."""
+        sight = await self._inventory.existing(server_id)
+        redactor = await asyncio.to_thread(redactor_of, sight)
+        async for line in journal.follow(sight.files.log, redactor=redactor):
+            yield line
+
+    async def observe(self, server_id: UUID) -> Server | None:
+        """The server now; asks a gateway that is still starting whether it is ready."""
+        sight = await self._inventory.look(server_id)
+        if not sight.known:
+            return None
+        if sight.gateway is not None and not sight.ready and await self._has_started(sight):
+            sight = await self._inventory.look(server_id)
+        return as_server(sight, self._settings)
+
+    async def supervise(self) -> list[Server]:
+        """One round over every server nobody works on: restart what vanished, stop what takes too much, keep logs small.
+
+        Answers the servers it did something about. The inventory loop calls it every few seconds.
+        """
+        handled = [await self._supervise_one(server_id) for server_id in await self._inventory.ids()]
+        return [server for server in handled if server is not None]
+
+    async def park(self) -> int:
+        """Stop every gateway because the platform goes down, not because somebody asked; supervision brings them back. Answers how many."""
+        return sum(await asyncio.gather(*(self._park_one(server_id) for server_id in await self._inventory.ids())))
+
+    async def _supervise_one(self, server_id: UUID) -> Server | None:
+        try:
+            await self.observe(server_id)
+            async with self._inventory.holding(server_id, patience=0):
+                acted = await self._lifecycle.supervise(await self._inventory.look(server_id))
+                return await self._server(server_id) if acted else None
+        except ServerBusy:
+            return None
+        except (OSError, ValueError, ClawDeployError) as error:
+            log.warning("server.not_supervised", server_id=str(server_id), error=type(error).__name__)
+            return None
+
+    async def _park_one(self, server_id: UUID) -> bool:
+        async with self._inventory.holding(server_id):
+            return await self._lifecycle.park(await self._inventory.look(server_id))
+
+    async def _has_started(self, sight: Sight) -> bool:
+        record = sight.record
+        if record is None or record.launch is None or record.configured is None:
+            return False
+        client = GatewayClient(f"http://{HOST}:{record.port}", record.configured.identity, http=self._http)
+        try:
+            started = (await client.startup()).started
+        except GatewayError:
+            return False
+        if started:
+            await asyncio.to_thread(sight.files.mark_ready, record.launch)
+        return started
+
+    async def _ensure_plugins(self, sight: Sight, channels: Collection[Channel], progress: Progress) -> ServerRecord:
+        """Install the plugins that are missing and remember them; a state directory's plugins live as long as it does."""
+        record, files = sight.require_record(), sight.files
+        for channel in channels:
+            spec = plugin_spec(channel)
+            if spec is None or channel in record.plugins:
+                continue
+            await progress(f"Installing the {channel} plugin (about 30 s)")
+            environment = files.environment(self._tools.search_path) | sight.cell.marker
+            await install_plugin(
+                channel, spec, tools=self._tools, environment=environment, home=files.home, owner=record.owner
+            )
+            record = record.model_copy(update={"plugins": [*record.plugins, channel]})
+            await asyncio.to_thread(files.write, record)
+        return record
+
+    def _require_room(self) -> None:
+        home = self._settings.instances_dir
+        home.mkdir(parents=True, exist_ok=True)
+        if self._settings.own_uids:
+            home.chmod(0o711)
+        free = free_bytes(home)
+        if free is not None and free < self._settings.disk_minimum_bytes:
+            raise ProviderUnavailable(f"the disk is almost full ({free // 1_000_000} MB free)", retry_after=60)
+
+    async def _server(self, server_id: UUID) -> Server:
+        return as_server(await self._inventory.look(server_id), self._settings)
+
+
+def _record(spec: ServerSpec, reservation: Reservation) -> ServerRecord:
+    return ServerRecord(
+        **dataclasses.asdict(spec),
+        port=reservation.port,
+        uid=reservation.uid,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _placement(port: int, sight: Sight) -> Placement:
+    return Placement(
+        port=port,
+        bind="loopback",
+        trusted_proxies=(HOST,),
+        allow_loopback=True,
+        workspace=PurePosixPath(sight.files.workspace),
+        log_file=PurePosixPath(sight.files.own_log),
+    )

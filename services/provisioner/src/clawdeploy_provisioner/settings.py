@@ -1,0 +1,59 @@
+"""The provisioner's settings."""
+
+import base64
+import binascii
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+
+from clawdeploy_common.settings import ServiceSettings
+
+_KEY_BYTES = 32
+
+
+class ProvisionerSettings(ServiceSettings):
+    """What only the provisioner knows: the encryption key, the management key, and how patient operations are."""
+
+    port: int = Field(default=8801, ge=0, le=65535)
+    encryption_key: SecretStr = Field(validation_alias="ENCRYPTION_KEY")
+    openrouter_management_key: SecretStr | None = Field(default=None, validation_alias="OPENROUTER_MANAGEMENT_KEY")
+    openrouter_base_url: str = Field(default="https://openrouter.ai/api/v1", validation_alias="OPENROUTER_BASE_URL")
+    api_url: str = "http://127.0.0.1:8787"
+    public_url: str = "http://127.0.0.1:8787"
+    providers: str = "process"
+    operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0
+    operation_concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
+    provider_concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
+    stalled_after_seconds: Annotated[int, Field(ge=10)] = 1200
+    start_seconds: Annotated[float, Field(ge=1, le=600)] = 90.0
+    inventory_seconds: Annotated[float, Field(ge=0.2, le=600)] = 5.0
+    llm_key_grace_seconds: Annotated[float, Field(ge=0)] = 600.0
+    llm_call_seconds: Annotated[float, Field(ge=1, le=120)] = 10.0
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _is_32_bytes(cls, value: SecretStr) -> SecretStr:
+        try:
+            decoded = base64.b64decode(value.get_secret_value(), validate=True)
+        except binascii.Error as error:
+            raise ValueError("must be base64") from error
+        if len(decoded) != _KEY_BYTES:
+            raise ValueError("must be the base64 of 32 bytes")
+        return value
+
+    @field_validator("openrouter_management_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def encryption_key_bytes(self) -> bytes:
+        """The 32 bytes that protect keys at rest."""
+        return base64.b64decode(self.encryption_key.get_secret_value())
+
+    @property
+    def provider_names(self) -> list[str]:
+        """The providers switched on."""
+        return [name.strip() for name in self.providers.split(",") if name.strip()]
+
+
