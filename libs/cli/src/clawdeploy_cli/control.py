@@ -12,7 +12,7 @@ from clawdeploy_cli.errors import Failed, NotReady
 from clawdeploy_cli.home import Home
 from clawdeploy_cli.processes import send_signal, wait_gone
 from clawdeploy_cli.settings import ENV_FILE_VARIABLE, CliSettings, env_file
-from clawdeploy_cli.supervisor.instances import stop_instances
+from clawdeploy_cli.supervisor.instances import park_instances
 from clawdeploy_cli.supervisor.lock import HomeIsSupervised, HomeLock
 from clawdeploy_cli.supervisor.logs import last_lines, open_log, rotate
 from clawdeploy_cli.supervisor.preflight import end_leftovers, make_ready
@@ -95,7 +95,7 @@ def _stop_without_supervisor(home: Home) -> int:
         return 0
     try:
         with _locked(home):
-            return end_leftovers(home) + stop_instances(home.instances)
+            return end_leftovers(home) + park_instances(home)
     except HomeIsSupervised:
         raise NotReady("The platform is just starting or ending.", hint="Try again in a moment.") from None
 

@@ -1,7 +1,6 @@
 """The platform coming up, live: every process with its state and the time it took."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Group
@@ -36,9 +35,7 @@ class PlatformDisplay:
             say(self._title)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if stderr().is_terminal:
             self._live.stop()
 

@@ -1,7 +1,6 @@
 """An operation's steps, live: every step with its state and the time it took."""
 
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Group
@@ -35,9 +34,7 @@ class StepsDisplay:
             say(self._title)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if stderr().is_terminal:
             self._live.stop()
 

@@ -14,7 +14,7 @@ from clawdeploy_cli.home import Home, open_home
 from clawdeploy_cli.ports import hold
 from clawdeploy_cli.processes import identify
 from clawdeploy_cli.settings import CliSettings, load_settings
-from clawdeploy_cli.supervisor.instances import stop_instances
+from clawdeploy_cli.supervisor.instances import park_instances
 from clawdeploy_cli.supervisor.lock import HomeIsSupervised, HomeLock
 from clawdeploy_cli.supervisor.plan import plan_platform
 from clawdeploy_cli.supervisor.preflight import make_ready
@@ -25,7 +25,9 @@ log = structlog.get_logger()
 
 def main() -> int:
     """Supervise the platform of this home until told to stop; 1 when another supervisor has it."""
-    structlog.configure(processors=[structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()])
+    structlog.configure(
+        processors=[structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()]
+    )
     settings = load_settings()
     home = open_home(settings.home)
     home.ensure()
@@ -46,7 +48,7 @@ async def _supervise(settings: CliSettings, home: Home) -> None:
     assert identity is not None  # noqa: S101 - we are running
 
     async def end_instances() -> None:
-        count = await asyncio.to_thread(stop_instances, home.instances)
+        count = await asyncio.to_thread(park_instances, home)
         log.info("instances.stopped", count=count)
 
     supervisor = Supervisor(
