@@ -15,6 +15,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 10
+TIMED_OUT = 124
 LEFT_BEHIND = 70
 """Exit code when the command succeeded but left processes (EX_SOFTWARE of sysexits.h)."""
 
@@ -24,17 +25,29 @@ def main() -> int:
     seconds, command = float(sys.argv[1]), sys.argv[2:]
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - what .ci/run was told to run
-    try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
+    code = _exit_code(process.pid, seconds=seconds)
+    if code is None:
         sys.stderr.write(f"{command} did not end within {seconds:g} s\n")
         process.terminate()
-        code = 124
+        code = TIMED_OUT
     left = _left_behind()
     for pid in left:
         sys.stderr.write(f"left behind by {command}: {pid} {_command_line(pid)}\n")
     _kill_descendants()
     return code or (LEFT_BEHIND if left else 0)
+
+
+def _exit_code(pid: int, *, seconds: float) -> int | None:
+    """Wait for the command, and bury every orphan on the way: unburied, it would still seem to exist."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended == pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        if not ended:
+            time.sleep(0.05)
+    return None
 
 
 def _left_behind() -> list[int]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from clawdeploy_cli.engines.broker import answers_metadata
 from clawdeploy_cli.engines.leash import leashed
 from clawdeploy_cli.engines.readiness import wait_until_ready
-
 from tests.engines.kafka_jars import kafka_jars
 from tests.engines.ports import free_ports
 from tests.engines.process import EngineProcess

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import asyncpg
+
 from clawdeploy_cli.engines.database import wall_database, web_role, with_database, with_role
 
 

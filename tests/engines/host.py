@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from clawdeploy_cli.engines.database import prepare_database, role_names
-
 from tests.engines.apache_kafka import ApacheKafka
 from tests.engines.requirements import MissingOnThisMachine
 from tests.engines.wheels import RunningBroker, RunningPostgres

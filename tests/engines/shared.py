@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from clawdeploy_cli.engines.leash import leashed
-
 from tests.engines.host import SOCKET
 from tests.engines.requirements import MissingOnThisMachine, lacking
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from clawdeploy_cli.engines import broker, postgres
 from clawdeploy_cli.engines.broker import EmbeddedBroker
 from clawdeploy_cli.engines.postgres import EmbeddedPostgres
-
 from tests.engines.ports import free_ports
 from tests.engines.process import EngineProcess
 

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
-from clawdeploy_cli.engines.database import SERVICES, prepare_database, role_names, with_database, with_role
-
 from tests.engines.databases import Database
 from tests.engines.wheels import RunningPostgres
+
+from clawdeploy_cli.engines.database import SERVICES, prepare_database, role_names, with_database, with_role
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -1,7 +1,6 @@
 """What a machine lacks must be seen."""
 
 import pytest
-
 from tests.engines.requirements import lacking
 
 
