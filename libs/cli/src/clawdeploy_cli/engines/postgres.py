@@ -136,8 +136,8 @@ class EmbeddedPostgres:
         actual.parent.mkdir(parents=True, exist_ok=True)
         if actual == self.data_dir.absolute():
             return
-        for folder in (actual.parent, actual.parent.parent):
-            folder.chmod(0o755)
+        actual.parent.parent.chmod(0o755)
+        actual.parent.chmod(0o711)  # to pass through, not to look around
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         if not self.data_dir.is_symlink():
             self.data_dir.symlink_to(actual)
