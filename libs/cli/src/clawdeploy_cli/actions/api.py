@@ -27,11 +27,11 @@ def call(method: str, path: str, *, data: str | None) -> None:
     if not path.startswith("/"):
         raise UsageProblem(f"{path!r} is no path.", hint="Paths begin with a slash: /v1/instances")
     body = read_body(data)
-    api = connect()
-    if verb == "GET" and path.partition("?")[0].endswith(_STREAMS):
-        _print_stream(api, path)
-    else:
-        _print_answer(api, verb, path, body)
+    with connect() as api:
+        if verb == "GET" and path.partition("?")[0].endswith(_STREAMS):
+            _print_stream(api, path)
+        else:
+            _print_answer(api, verb, path, body)
 
 
 def read_body(data: str | None) -> Any:

@@ -13,21 +13,21 @@ _DOING = {"start": "Starting", "stop": "Stopping", "restart": "Restarting", "red
 
 def change_instance(name: str, verb: str, *, wait: bool, as_json: bool) -> None:
     """`claw start|stop|restart|redeploy`."""
-    api = connect()
-    instance = find_instance(api, name)
-    changed = api.post(f"/v1/instances/{instance['id']}/{verb}")
-    conclude(api, changed, doing=_DOING[verb], wait=wait, as_json=as_json)
+    with connect() as api:
+        instance = find_instance(api, name)
+        changed = api.post(f"/v1/instances/{instance['id']}/{verb}")
+        conclude(api, changed, doing=_DOING[verb], wait=wait, as_json=as_json)
 
 
 def destroy_instance(name: str, *, yes: bool, wait: bool, as_json: bool) -> None:
     """`claw destroy`."""
-    api = connect()
-    instance = find_instance(api, name)
-    confirm(f"Destroy {instance['name']} ({instance['slug']}) and everything it has?", yes=yes)
-    deleting = api.delete(f"/v1/instances/{instance['id']}")
-    operation_id = active_operation(deleting)
-    if wait and operation_id:
-        raise_unless_succeeded(follow(api, operation_id, title=f"Destroying {instance['name']}"), instance)
+    with connect() as api:
+        instance = find_instance(api, name)
+        confirm(f"Destroy {instance['name']} ({instance['slug']}) and everything it has?", yes=yes)
+        deleting = api.delete(f"/v1/instances/{instance['id']}")
+        operation_id = active_operation(deleting)
+        if wait and operation_id:
+            raise_unless_succeeded(follow(api, operation_id, title=f"Destroying {instance['name']}"), instance)
     _say_destroyed(deleting, waited=wait, as_json=as_json)
 
 

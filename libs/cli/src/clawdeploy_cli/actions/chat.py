@@ -17,13 +17,13 @@ from clawdeploy_cli.render.console import clean, print_json, say, say_error
 
 def say_once(name: str, message: str, *, as_json: bool) -> None:
     """`claw chat NAME MESSAGE`."""
-    api = connect()
-    path = chat_path(find_instance(api, name))
     body: Json = {"messages": [{"role": "user", "content": message}]}
-    if as_json:
-        print_json(api.post(path, body))
-        return
-    print_answer(api, path, body)
+    with connect() as api:
+        path = chat_path(find_instance(api, name))
+        if as_json:
+            print_json(api.post(path, body))
+        else:
+            print_answer(api, path, body)
 
 
 def converse(name: str, *, as_json: bool) -> None:
@@ -34,11 +34,15 @@ def converse(name: str, *, as_json: bool) -> None:
     """
     if as_json:
         raise UsageProblem("--json needs a MESSAGE.")
-    api = connect()
-    instance = find_instance(api, name)
     with contextlib.suppress(ImportError):
         importlib.import_module("readline")  # makes input() editable, where Python has it
-    say(f"Talking to {instance['name']}. Ctrl-D leaves.", style="bright_black")
+    with connect() as api:
+        instance = find_instance(api, name)
+        say(f"Talking to {instance['name']}. Ctrl-D leaves.", style="bright_black")
+        _converse(api, instance)
+
+
+def _converse(api: ApiClient, instance: Json) -> None:
     messages: list[Json] = []
     for line in _lines():
         messages.append({"role": "user", "content": line})

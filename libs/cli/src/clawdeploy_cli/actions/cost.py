@@ -11,9 +11,9 @@ from clawdeploy_cli.render.words import age, money, word
 
 def show_cost(name: str | None, *, as_json: bool) -> None:
     """`claw cost`."""
-    api = connect()
-    path = "/v1/cost" if name is None else f"/v1/instances/{find_instance(api, name)['id']}/cost"
-    cost = api.get(path)
+    with connect() as api:
+        path = "/v1/cost" if name is None else f"/v1/instances/{find_instance(api, name)['id']}/cost"
+        cost = api.get(path)
     if as_json:
         print_json(cost)
     else:

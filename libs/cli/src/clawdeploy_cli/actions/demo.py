@@ -67,16 +67,16 @@ def _await_platform(home: Home, *, started: bool) -> PlatformRecord:
 
 
 def _play(record: PlatformRecord, home: Home, *, began: float) -> None:
-    api = connect()
-    if record.stand_in:
-        say(STAND_IN_NOTICE, style="yellow")
-    instance = _ensure_running(api, since=record.started_at)
-    print_line(f"\nYou:   {QUESTION}", style="bold")
-    print_line(f"{NAME}:", style="bold")
-    _ask(api, instance)
-    print_line()
-    print_cost(_await_cost(api, instance))
-    _say_where_next(record, home, began=began)
+    with connect() as api:
+        if record.stand_in:
+            say(STAND_IN_NOTICE, style="yellow")
+        instance = _ensure_running(api, since=record.started_at)
+        print_line(f"\nYou:   {QUESTION}", style="bold")
+        print_line(f"{NAME}:", style="bold")
+        _ask(api, instance)
+        print_line()
+        print_cost(_await_cost(api, instance))
+        _say_where_next(record, home, began=began)
 
 
 def _ensure_running(api: ApiClient, *, since: datetime) -> Json:

@@ -14,9 +14,9 @@ def deploy_instance(wanted: Mapping[str, str | None], *, secrets: Sequence[str],
     """`claw deploy`."""
     body: Json = {name: value for name, value in wanted.items() if value is not None}
     body.update(read_secrets(secrets, environment=os.environ))
-    api = connect()
-    instance = api.post("/v1/instances", body)
-    conclude(api, instance, doing="Deploying", wait=wait, as_json=as_json)
+    with connect() as api:
+        instance = api.post("/v1/instances", body)
+        conclude(api, instance, doing="Deploying", wait=wait, as_json=as_json)
 
 
 def read_secrets(given: Sequence[str], *, environment: Mapping[str, str]) -> dict[str, Any]:

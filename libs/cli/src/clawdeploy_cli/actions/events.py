@@ -16,7 +16,8 @@ RECONNECT_S = 1.0
 
 def list_events(after: str | None, *, limit: int, as_json: bool) -> None:
     """`claw events`."""
-    page = connect().get("/v1/events", after=after, limit=limit)
+    with connect() as api:
+        page = api.get("/v1/events", after=after, limit=limit)
     if as_json:
         print_list(page["items"], next_cursor=page.get("next_cursor"))
         return
@@ -28,16 +29,16 @@ def list_events(after: str | None, *, limit: int, as_json: bool) -> None:
 
 def follow_events(after: str | None, *, as_json: bool) -> None:
     """`claw events --follow`: until Ctrl-C; a lost connection is taken up where it ended."""
-    api = connect()
     last = after
-    while True:
-        try:
-            for event in _stream(api, last):
-                last = event.id or last
-                _print(event, as_json=as_json)
-        except NotReady as error:
-            say(f"{error.message} Trying again.", style="bright_black")
-        time.sleep(RECONNECT_S)
+    with connect() as api:
+        while True:
+            try:
+                for event in _stream(api, last):
+                    last = event.id or last
+                    _print(event, as_json=as_json)
+            except NotReady as error:
+                say(f"{error.message} Trying again.", style="bright_black")
+            time.sleep(RECONNECT_S)
 
 
 def describe(event: Json) -> str:

@@ -8,7 +8,8 @@ from clawdeploy_cli.render.words import age, word
 
 def replay_service(service: str, *, as_json: bool) -> None:
     """`claw replay`."""
-    done = connect().post(f"/v1/admin/services/{service}/replay")
+    with connect() as api:
+        done = api.post(f"/v1/admin/services/{service}/replay")
     if as_json:
         print_json(done)
     else:
@@ -17,7 +18,8 @@ def replay_service(service: str, *, as_json: bool) -> None:
 
 def list_dead_letters(service: str | None, *, as_json: bool) -> None:
     """`claw dead-letters list`."""
-    items = list(connect().pages("/v1/admin/dead-letters", service=service))
+    with connect() as api:
+        items = list(api.pages("/v1/admin/dead-letters", service=service))
     if as_json:
         print_list(items)
     elif items:
@@ -28,7 +30,8 @@ def list_dead_letters(service: str | None, *, as_json: bool) -> None:
 
 def settle_dead_letter(service: str, letter_id: str, *, verb: str, as_json: bool) -> None:
     """`claw dead-letters retry|drop`."""
-    answer = connect().post(f"/v1/admin/dead-letters/{service}/{letter_id}/{verb}")
+    with connect() as api:
+        answer = api.post(f"/v1/admin/dead-letters/{service}/{letter_id}/{verb}")
     if as_json:
         print_json(answer)
     else:

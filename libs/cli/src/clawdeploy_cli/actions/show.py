@@ -28,7 +28,8 @@ _MOMENTS = (("created_at", "Created"), ("deployed_at", "Deployed"), ("observed_a
 
 def list_all(*, as_json: bool) -> None:
     """`claw ls`: everything that is not deleted."""
-    items = [item for item in connect().pages("/v1/instances", limit=100) if item["status"] != "deleted"]
+    with connect() as api:
+        items = [item for item in api.pages("/v1/instances", limit=100) if item["status"] != "deleted"]
     if as_json:
         print_list(items)
     elif items:
@@ -39,7 +40,8 @@ def list_all(*, as_json: bool) -> None:
 
 def show_one(name: str, *, as_json: bool) -> None:
     """`claw show`."""
-    instance = find_instance(connect(), name)
+    with connect() as api:
+        instance = find_instance(api, name)
     if as_json:
         print_json(instance)
         return

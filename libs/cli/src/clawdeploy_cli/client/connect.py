@@ -9,7 +9,7 @@ from clawdeploy_cli.settings import DEFAULT_PORT, CliSettings, load_settings
 
 
 def connect() -> ApiClient:
-    """A client of CLAWDEPLOY_URL, else of the local platform of this home.
+    """A client of CLAWDEPLOY_URL, else of the local platform of this home; close it by `with`.
 
     Raises:
         NotReady: there is no API key, because no platform was ever started here.

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import httpx
 
@@ -34,8 +34,10 @@ class ApiClient:
             transport=transport,
         )
 
-    def close(self) -> None:
-        """Close the connection."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._http.close()
 
     def get(self, path: str, **query: str | int | None) -> Json:

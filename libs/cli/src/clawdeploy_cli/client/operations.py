@@ -53,7 +53,7 @@ def _listen(api: ApiClient) -> threading.Event:
 
 
 def _follow(api: ApiClient, changed: threading.Event) -> None:
-    with contextlib.suppress(ClawError), api.stream("GET", "/v1/stream") as response:
+    with contextlib.suppress(ClawError), api, api.stream("GET", "/v1/stream") as response:
         for _ in parse_events(response.iter_lines()):
             changed.set()
 

@@ -1,0 +1,221 @@
+"""A small gateway that answers as the public API does, for the command line to speak to over real HTTP."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from tests.engines.ports import free_ports
+
+API_KEY = "claw_" + "k" * 43
+Json = dict[str, Any]
+
+
+def now() -> str:
+    """This moment, as the API writes it."""
+    return datetime.now(UTC).isoformat()
+
+
+class SmallPlatform:
+    """Its state: instances, the operations they are in, and what it was asked with."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, Json] = {}
+        self.operations: dict[str, Json] = {}
+        self.idempotency_keys: list[str] = []
+        self.bodies: list[Json] = []
+        self.fails = False
+
+    def begin(self, instance: Json, kind: str) -> Json:
+        """Begin an operation of two steps; each look at it takes it one further."""
+        steps = [
+            {"name": name, "title": None, "state": "pending", "started_at": None, "finished_at": None, "message": None}
+            for name in ("reserve", "start")
+        ]
+        operation: Json = {
+            "id": str(uuid4()),
+            "instance_id": instance["id"],
+            "kind": kind,
+            "state": "queued",
+            "steps": steps,
+            "error": None,
+            "created_at": now(),
+            "started_at": now(),
+            "finished_at": None,
+        }
+        self.operations[operation["id"]] = operation
+        instance["operation"] = operation
+        return instance
+
+    def advance(self, operation: Json) -> Json:
+        """Take an operation one step further."""
+        waiting = [step for step in operation["steps"] if step["state"] != "done"]
+        if waiting:
+            waiting[0].update(state="done", started_at=now(), finished_at=now())
+        elif self.fails:
+            operation.update(state="failed", error="the disk is full", finished_at=now())
+        else:
+            operation.update(state="succeeded", finished_at=now())
+            instance = self.instances[operation["instance_id"]]
+            instance["status"] = {"destroy": "deleted", "stop": "stopped"}.get(operation["kind"], "running")
+            instance["operation"] = None
+        return operation
+
+
+def problem(status: int, title: str, **more: Any) -> Response:
+    """An RFC 9457 answer."""
+    body = {"title": title, "status": status, **more}
+    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+
+
+def create_app(platform: SmallPlatform) -> FastAPI:
+    """The routes the command line uses."""
+    app = FastAPI()
+    _sign_in(app, platform)
+    _instances(app, platform)
+    _agent(app, platform)
+    _operator(app)
+    return app
+
+
+def _sign_in(app: FastAPI, platform: SmallPlatform) -> None:
+    @app.middleware("http")
+    async def check(request: Request, call_next: Any) -> Any:
+        if request.headers.get("authorization") != f"Bearer {API_KEY}":
+            return problem(401, "Sign in first")
+        if key := request.headers.get("idempotency-key"):
+            platform.idempotency_keys.append(key)
+        return await call_next(request)
+
+
+def _instances(app: FastAPI, platform: SmallPlatform) -> None:
+    @app.post("/v1/instances", status_code=201)
+    async def create(body: Json) -> Any:
+        platform.bodies.append(body)
+        if body["model"] == "nonsense":
+            return problem(
+                422, "Some fields are not valid", errors=[{"field": "model", "reason": "is not in the catalogue"}]
+            )
+        instance: Json = {
+            "id": str(uuid4()),
+            "name": body["name"],
+            "slug": body["name"].lower(),
+            "status": "pending",
+            "model": body["model"],
+            "channel": body["channel"],
+            "channel_status": "needs_token",
+            "created_at": now(),
+        }
+        platform.instances[instance["id"]] = instance
+        return platform.begin(instance, "deploy")
+
+    @app.get("/v1/instances")
+    async def page(cursor: int = 0) -> Any:
+        items = list(platform.instances.values())[cursor : cursor + 2]
+        more = cursor + 2 < len(platform.instances)
+        return {"items": items, "next_cursor": str(cursor + 2) if more else None}
+
+    @app.get("/v1/instances/{instance_id}")
+    async def one(instance_id: str) -> Any:
+        return platform.instances.get(instance_id) or problem(404, "There is no such instance")
+
+    @app.delete("/v1/instances/{instance_id}", status_code=202)
+    async def delete(instance_id: str) -> Any:
+        platform.instances[instance_id]["status"] = "deleting"
+        return platform.begin(platform.instances[instance_id], "destroy")
+
+    @app.post("/v1/instances/{instance_id}/{verb}", status_code=202)
+    async def act(instance_id: str, verb: str) -> Any:
+        return platform.begin(platform.instances[instance_id], verb)
+
+    @app.get("/v1/operations/{operation_id}")
+    async def operation(operation_id: str) -> Any:
+        return platform.advance(platform.operations[operation_id])
+
+
+def _agent(app: FastAPI, platform: SmallPlatform) -> None:
+    @app.post("/v1/instances/{instance_id}/chat/completions")
+    async def chat(instance_id: str, body: Json) -> Any:
+        words = ["I heard: ", body["messages"][-1]["content"], " \x1b[2J✓"]
+        if not body.get("stream"):
+            return {"choices": [{"message": {"role": "assistant", "content": "".join(words)}}]}
+        return StreamingResponse(_chunks(words), media_type="text/event-stream")
+
+    @app.get("/v1/instances/{instance_id}/logs")
+    async def logs(tail: int) -> Any:
+        return {"logs": "\n".join([f"line {number}" for number in range(100)][-tail:])}
+
+    @app.get("/v1/instances/{instance_id}/cost")
+    async def cost() -> Any:
+        amount = {"cost_micros": 12, "charge_micros": 15}
+        line = {"kind": "llm", "quantity": 300, "unit": "token", "price_version": 1, **amount}
+        return {"currency": "USD", "as_of": now(), "lines": [line], **amount}
+
+    @app.get("/v1/events")
+    async def events(after: str | None = None) -> Any:
+        return {"items": [{"type": "deployment.requested.v1", "time": now(), "subject": after}], "next_cursor": "8"}
+
+    @app.get("/v1/stream")
+    async def stream() -> Any:
+        return StreamingResponse(_news(), media_type="text/event-stream")
+
+
+def _operator(app: FastAPI) -> None:
+    @app.get("/v1/admin/dead-letters")
+    async def letters(service: str | None = None) -> Any:
+        letter = {"id": "7", "service": service or "api", "source": "s", "key": "k", "version": 3, "type": "t.v1"}
+        return {
+            "items": [{**letter, "reason": "r", "error": "boom", "attempts": 4, "parked_at": now()}],
+            "next_cursor": None,
+        }
+
+    @app.post("/v1/admin/dead-letters/{service}/{letter}/{verb}")
+    async def settle(service: str, letter: str, verb: str) -> Any:
+        return {"id": letter, "service": service, "state": verb}
+
+    @app.post("/v1/admin/services/{service}/replay")
+    async def replay(service: str) -> Any:
+        return problem(503, "This is temporarily unavailable") if service == "away" else _replayed(service)
+
+
+def _replayed(service: str) -> Json:
+    return {"service": service, "events": 12, "seconds": 0.25}
+
+
+async def _chunks(words: list[str]) -> AsyncGenerator[str]:
+    for word in words:
+        yield f"data: {json.dumps({'choices': [{'delta': {'content': word}}]})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+async def _news() -> AsyncGenerator[str]:
+    for position in range(20):
+        yield f'id: {position}\nevent: operation.step_changed.v1\ndata: {{"position": {position}}}\n\n'
+        await asyncio.sleep(0.03)
+
+
+@contextmanager
+def serving(platform: SmallPlatform) -> Generator[str]:
+    """Serve it in a thread; gives its address."""
+    [port] = free_ports(1)
+    config = uvicorn.Config(
+        create_app(platform), host="127.0.0.1", port=port, log_level="error", lifespan="off", ws="none"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()

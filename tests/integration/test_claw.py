@@ -1,0 +1,217 @@
+"""`claw` against a gateway that answers as the public API does."""
+
+import json
+import socket
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engines.ports import free_ports
+from tests.integration.small_platform import API_KEY, SmallPlatform, serving
+from typer.testing import CliRunner, Result
+
+from clawdeploy_cli.main import app
+
+
+@pytest.fixture
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[SmallPlatform]:
+    small = SmallPlatform()
+    with serving(small) as url:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("CLAWDEPLOY_URL", url)
+        monkeypatch.setenv("CLAWDEPLOY_API_KEY", API_KEY)
+        yield small
+
+
+def claw(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(app, list(arguments), input=given)
+
+
+def answer(result: Result) -> Any:
+    """What a `--json` command printed: JSON, and nothing else on stdout."""
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_deploy_waits_and_tells_every_step(platform: SmallPlatform) -> None:
+    result = claw("deploy", "demo", "--wait")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[:2] for line in result.stderr.splitlines()[1:3]] == [["✔", "reserve"], ["✔", "start"]]
+    assert result.stderr.splitlines()[-1].startswith("Done in ")
+
+
+def test_deploy_with_json_prints_the_running_instance_and_nothing_else(platform: SmallPlatform) -> None:
+    instance = answer(claw("deploy", "demo", "--wait", "--json"))
+    assert (instance["name"], instance["status"]) == ("demo", "running")
+
+
+def test_deploy_without_wait_says_how_to_follow(platform: SmallPlatform) -> None:
+    result = claw("deploy", "demo")
+    assert result.exit_code == 0
+    assert "claw show demo" in result.stderr
+
+
+def test_a_deploy_that_fails_says_why_and_ends_with_one(platform: SmallPlatform) -> None:
+    platform.fails = True
+    result = claw("deploy", "demo", "--wait", "--json")
+    assert result.exit_code == 1
+    assert "the disk is full" in result.stderr
+    assert result.stdout == ""
+
+
+def test_secrets_go_from_the_environment_into_the_body_only(
+    platform: SmallPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "123:planted")
+    monkeypatch.setenv("MY_KEY", "sk-planted")
+    options = ("--secret-from-env", "bot_token=MY_TOKEN", "--secret-from-env", "api_key.openrouter=MY_KEY")
+    result = claw("deploy", "demo", "--channel", "telegram", *options)
+    assert platform.bodies[0]["bot_token"] == "123:planted"
+    assert platform.bodies[0]["api_key"] == {"openrouter": "sk-planted"}
+    assert "planted" not in result.output
+
+
+def test_bad_input_is_one_sentence_and_exit_code_five(platform: SmallPlatform) -> None:
+    result = claw("deploy", "demo", "--model", "nonsense")
+    assert result.exit_code == 5
+    assert result.stderr == "Error: Some fields are not valid (model: is not in the catalogue).\n"
+
+
+def test_lists_answer_all_pages_with_items_and_next_cursor(platform: SmallPlatform) -> None:
+    for name in ("a", "b", "c"):
+        claw("deploy", name)
+    listed = answer(claw("ls", "--json"))
+    assert [item["name"] for item in listed["items"]] == ["a", "b", "c"]
+    assert listed["next_cursor"] is None
+    assert [line.split()[0] for line in claw("ls").stdout.splitlines()] == ["SLUG", "a", "b", "c"]
+
+
+def test_an_instance_is_found_by_slug_name_or_id(platform: SmallPlatform) -> None:
+    deployed = answer(claw("deploy", "Demo", "--json"))
+    for word in ("demo", "Demo", deployed["id"]):
+        assert answer(claw("show", word, "--json"))["id"] == deployed["id"]
+
+
+def test_a_name_that_several_have_is_not_guessed(platform: SmallPlatform) -> None:
+    for name in ("Twin", "Twin"):
+        claw("deploy", name)
+    for number, instance in enumerate(platform.instances.values()):
+        instance["slug"] = f"twin-{number}"
+    result = claw("stop", "Twin")
+    assert result.exit_code == 2
+    assert "twin-0, twin-1" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["nobody", "018f0000-0000-7000-8000-000000000001"])
+def test_what_does_not_exist_ends_with_three(platform: SmallPlatform, name: str) -> None:
+    assert claw("show", name).exit_code == 3
+
+
+def test_destroy_asks_and_does_nothing_without_consent(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    assert claw("destroy", "demo").exit_code == 5
+    assert claw("show", "demo", "--json").exit_code == 0
+
+
+def test_destroy_waits_until_it_is_gone(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    result = claw("destroy", "demo", "--yes", "--wait")
+    assert result.exit_code == 0, result.output
+    assert claw("show", "demo").exit_code == 3
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "redeploy"])
+def test_changes_wait_for_their_operation(platform: SmallPlatform, verb: str) -> None:
+    claw("deploy", "demo", "--wait")
+    assert answer(claw(verb, "demo", "--wait", "--json"))["operation"] is None
+
+
+def test_chat_prints_the_answer_as_it_comes_without_control_characters(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    assert claw("chat", "demo", "hello").stdout == "I heard: hello [2J✓\n"
+    assert answer(claw("chat", "demo", "hello", "--json"))["choices"][0]["message"]["content"].startswith("I heard")
+
+
+def test_a_conversation_goes_on_until_the_input_ends(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    result = claw("chat", "demo", given="one\n\ntwo\n")
+    assert result.stdout.splitlines() == ["I heard: one [2J✓", "I heard: two [2J✓"]
+
+
+def test_logs_events_cost_replay_and_dead_letters_answer_json(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    assert answer(claw("logs", "demo", "--tail", "2", "--json"))["logs"] == "line 98\nline 99"
+    assert answer(claw("events", "--after", "7", "--json"))["next_cursor"] == "8"
+    assert answer(claw("cost", "demo", "--json"))["cost_micros"] == 12
+    assert answer(claw("replay", "billing", "--json"))["events"] == 12
+    assert answer(claw("dead-letters", "list", "--json"))["items"][0]["id"] == "7"
+    assert answer(claw("dead-letters", "retry", "api", "7", "--json"))["state"] == "retry"
+    assert claw("dead-letters", "drop", "api", "7").exit_code == 5
+    assert answer(claw("dead-letters", "drop", "api", "7", "--yes", "--json"))["state"] == "drop"
+
+
+def test_people_read_costs_and_logs(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    assert claw("logs", "demo", "--tail", "1").stdout == "line 99\n"
+    assert "Total: cost $0.000012, charge $0.000015" in claw("cost", "demo").stdout
+
+
+def test_any_call_can_be_made_and_its_status_decides_the_exit_code(platform: SmallPlatform, tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text('{"name": "x", "model": "m", "channel": "c"}')
+    assert answer(claw("api", "post", "/v1/instances", "--data", f"@{body}"))["name"] == "x"
+    result = claw("api", "GET", "/v1/instances/none")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["status"] == 404
+    assert claw("api", "GET", "v1/instances").exit_code == 2
+    assert claw("api", "POST", "/v1/instances", "--data", "{").exit_code == 2
+
+
+def test_a_service_that_is_away_ends_with_four(platform: SmallPlatform) -> None:
+    assert claw("replay", "away").exit_code == 4
+
+
+def test_a_wrong_key_says_where_the_right_one_is(platform: SmallPlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAWDEPLOY_API_KEY", "claw_wrong")
+    result = claw("ls")
+    assert result.exit_code == 5
+    assert "claw auth token" in result.stderr
+
+
+def test_an_unreachable_platform_says_how_to_start_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLAWDEPLOY_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("CLAWDEPLOY_API_KEY", API_KEY)
+    result = claw("ls", "--json")
+    assert result.exit_code == 4
+    assert result.stdout == ""
+    assert "claw up" in result.stderr
+
+
+def test_a_change_sent_twice_carries_one_idempotency_key(
+    platform: SmallPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: a mutation whose connection breaks is sent again under the same key, so that it takes effect once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("CLAWDEPLOY_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        seen: list[bytes] = []
+        broken = threading.Thread(target=_break_one_then_answer, args=(server, seen))
+        broken.start()
+        result = claw("deploy", "demo", "--json")
+        broken.join()
+    assert result.exit_code == 0, result.output
+    keys = [line for request in seen for line in request.splitlines() if line.lower().startswith(b"idempotency-key")]
+    assert len(seen) == len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+def _break_one_then_answer(server: socket.socket, seen: list[bytes]) -> None:
+    for body in (b"", b'{"name": "demo", "slug": "demo", "status": "pending"}'):
+        client, _ = server.accept()
+        with client:
+            seen.append(client.recv(65536))
+            if body:
+                head = f"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                client.sendall(head.encode() + body)
