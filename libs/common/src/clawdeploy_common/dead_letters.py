@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from clawdeploy_common import parking, progress
 from clawdeploy_common.cursors import Page, decode_id, encode_id
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import NotFound
@@ -24,16 +25,9 @@ _RETRY = text(
     WHERE id = :id AND state <> 'dropped' AND key IS NOT NULL RETURNING id
     """
 )
+_FIND = text("SELECT kind, source, key FROM parked_events WHERE id = :id AND state <> 'dropped'")
 _DROP = text(
-    """
-    UPDATE parked_events SET state = 'dropped', retry_at = NULL WHERE id = :id AND state <> 'dropped' RETURNING kind, source, key
-    """
-)
-_WAKE_KEY = text(
-    """
-    UPDATE parked_events SET retry_at = clock_timestamp()
-    WHERE kind = :kind AND source = :source AND key = :key AND state = 'parked'
-    """
+    "UPDATE parked_events SET state = 'dropped', retry_at = NULL WHERE id = :id AND state <> 'dropped' RETURNING id"
 )
 
 
@@ -82,8 +76,14 @@ class DeadLetters:
 
     async def drop(self, letter_id: UUID) -> None:
         """Skip it for good, replays included, and go on with its key; raises DeadLetterNotFound."""
-        async with self._database.connection() as connection:
-            row = (await connection.execute(_DROP, {"id": letter_id})).one_or_none()
-            if row is None:
+        async with self._database.transaction() as unit:
+            found = (await unit.session.execute(_FIND, {"id": letter_id})).one_or_none()
+            if found is None:
                 raise DeadLetterNotFound(letter_id)
-            await connection.execute(_WAKE_KEY, {"kind": row.kind, "source": row.source, "key": row.key})
+            position = (found.source, found.key)
+            if found.key is not None:  # the key's progress is locked before its parked rows, as everywhere
+                await progress.lock(unit.session, found.kind, [position])
+            if await unit.session.scalar(_DROP, {"id": letter_id}) is None:
+                raise DeadLetterNotFound(letter_id)
+            if found.key is not None:
+                await parking.advance_over_dropped(unit.session, found.kind, position)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from clawdeploy_common import parking, progress
 from clawdeploy_common.database import Database
 from clawdeploy_common.handlers import PROJECTOR, REACTOR, Kind
-from clawdeploy_common.inbox import REPLAY_LOCK, Inbox
+from clawdeploy_common.inbox import Inbox, share_projections
 from clawdeploy_common.metrics import OLDEST_PARKED, PARKED_EVENTS
 from clawdeploy_common.outages import is_outage
 from clawdeploy_common.progress import Position
@@ -16,7 +16,6 @@ from clawdeploy_common.records import record_from_row
 
 log = structlog.get_logger()
 
-_SHARED = text("SELECT pg_advisory_xact_lock_shared(:lock)")
 _COUNTS = text(
     """
     SELECT k.kind, s.state, count(p.id) AS events,
@@ -58,16 +57,19 @@ class Drainer:
     async def _apply_head(self, kind: Kind, position: Position) -> bool:
         """Apply, drop or postpone the first parked event of a key; True when the next one is worth a look."""
         async with self._database.transaction() as unit:
-            await unit.session.execute(_SHARED, {"lock": REPLAY_LOCK})
+            await share_projections(unit)
             last = (await progress.lock(unit.session, kind, [position]))[position]
             row = await parking.head(unit.session, kind, position, last=last)
-            if row is None or row.state == "dead" or row.waits:
+            if row is None:
+                return False
+            if row.state == "dead" or row.waits:
+                await parking.hush(unit.session, row)
                 return False
             if row.version > last + 1:
                 await parking.postpone(unit.session, row, parking.GAP_RECHECK)
                 return False
             if row.state == "dropped":
-                await progress.write(unit.session, kind, {position: row.version})
+                await parking.advance_over_dropped(unit.session, kind, position)
                 return True
             try:
                 async with unit.session.begin_nested():

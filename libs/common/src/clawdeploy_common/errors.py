@@ -118,6 +118,16 @@ class EventTooLarge(PermanentError):
     code = "event-too-large"
 
 
+class Unreadable(PermanentError):
+    """A record of a topic cannot be read as an event."""
+
+    code = "unreadable-event"
+
+
+class HandlerFault(ClawDeployError):
+    """A handler raised what would otherwise read as an outage of the database."""
+
+
 class LogIncomplete(TemporaryError):
     """The log does not (yet) hold every event a replay needs; nothing was changed."""
 

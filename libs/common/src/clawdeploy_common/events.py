@@ -5,7 +5,7 @@ Source of the attribute names: CloudEvents specification 1.0.2 and its Kafka pro
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID
@@ -18,6 +18,9 @@ TICK_TYPE = "clawdeploy.tick.v1"
 MAX_EVENT_BYTES = 256 * 1024
 
 Headers = Sequence[tuple[str, bytes]]
+_REQUIRED = ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time")
+_OPTIONAL = ("ce_accountid", "ce_correlationid", "ce_causationid", "ce_logepoch", "traceparent")
+_MAX_VERSION = 2**63 - 1
 E = TypeVar("E", bound="Event")
 EventClass = type[E]
 
@@ -121,15 +124,15 @@ class Envelope:
     @classmethod
     def from_record(cls, headers: Headers, data: bytes) -> Self:
         """Read an envelope; raises ValueError when a required attribute is missing or malformed."""
-        values = {name: value.decode() for name, value in headers}
+        values = {name: _text(value) for name, value in headers if name in _REQUIRED or name in _OPTIONAL}
         try:
             return cls(
                 id=UUID(values["ce_id"]),
                 source=values["ce_source"],
                 type=values["ce_type"],
                 key=UUID(values["ce_subject"]),
-                version=_positive(values["ce_sequence"]),
-                time=datetime.fromisoformat(values["ce_time"]),
+                version=_version(values["ce_sequence"]),
+                time=_aware(values["ce_time"]),
                 account_id=_optional_uuid(values.get("ce_accountid")),
                 correlation_id=_optional_uuid(values.get("ce_correlationid")),
                 causation_id=_optional_uuid(values.get("ce_causationid")),
@@ -139,6 +142,23 @@ class Envelope:
             )
         except KeyError as error:
             raise ValueError(f"header {error.args[0]} is missing") from error
+
+    @classmethod
+    def of_damaged(cls, headers: Headers, data: bytes) -> Self | None:
+        """The place of an unreadable record in its stream, its other attributes blank; None when even that cannot be read."""
+        values = dict(headers)
+        try:
+            return cls(
+                id=UUID(int=0),
+                source=_text(values["ce_source"]),
+                type="",
+                key=UUID(_text(values["ce_subject"])),
+                version=_version(_text(values["ce_sequence"])),
+                time=datetime.fromtimestamp(0, UTC),
+                data=data,
+            )
+        except (KeyError, ValueError):
+            return None
 
     def read(self, event_class: EventClass[E]) -> E:
         """The payload as an event class; raises pydantic.ValidationError when it does not fit."""
@@ -154,8 +174,22 @@ def _optional_uuid(value: str | None) -> UUID | None:
     return UUID(value) if value else None
 
 
-def _positive(value: str) -> int:
+def _text(value: bytes) -> str:
+    text = value.decode()
+    if "\x00" in text:
+        raise ValueError("a header holds a NUL character")
+    return text
+
+
+def _version(value: str) -> int:
     number = int(value)
-    if number < 1:
-        raise ValueError(f"ce_sequence {number} is not positive")
+    if not 1 <= number <= _MAX_VERSION:
+        raise ValueError(f"ce_sequence {value} is not a version")
     return number
+
+
+def _aware(value: str) -> datetime:
+    time = datetime.fromisoformat(value)
+    if time.tzinfo is None:
+        raise ValueError(f"ce_time {value} has no time zone")
+    return time

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from clawdeploy_common import parking, progress
 from clawdeploy_common.database import Database
-from clawdeploy_common.errors import PermanentError
+from clawdeploy_common.errors import HandlerFault, PermanentError, Unreadable
 from clawdeploy_common.events import Envelope
 from clawdeploy_common.handlers import PROJECTOR, REACTOR, Kind, Projectors, Reactors, Received
 from clawdeploy_common.metrics import EVENTS_APPLIED, EVENTS_DROPPED, EVENTS_PARKED
@@ -20,7 +20,12 @@ from clawdeploy_common.work import Projection, UnitOfWork
 log = structlog.get_logger()
 
 REPLAY_LOCK = 0x636C6177  # "claw": held shared by projectors, exclusively by a replay
-_SHARED = text("SELECT pg_advisory_xact_lock_shared(:lock)")
+_SHARED = text("SELECT pg_advisory_xact_lock_shared(:lock, hashtext(current_schema()))")
+
+
+async def share_projections(unit: UnitOfWork) -> None:
+    """Hold off replays of this service until the transaction ends."""
+    await unit.session.execute(_SHARED, {"lock": REPLAY_LOCK})
 
 
 class Inbox:
@@ -49,8 +54,6 @@ class Inbox:
 
     async def retry(self, unit: UnitOfWork, kind: Kind, record: Record) -> None:
         """Apply one parked record in the caller's transaction; raises what its handler raises."""
-        if record.envelope is None:
-            raise PermanentError(record.defect or "the record cannot be read")
         await self._handle(unit, kind, [record])
 
     async def replay(self, unit: UnitOfWork, records: Sequence[Record]) -> None:
@@ -65,7 +68,7 @@ class Inbox:
             await self._apply_kind(unit, PROJECTOR, facts, self._one_by_one)
 
     async def _apply(self, unit: UnitOfWork, records: Sequence[Record], how: "Manner") -> None:
-        await unit.session.execute(_SHARED, {"lock": REPLAY_LOCK})
+        await share_projections(unit)
         for record in records:
             if record.envelope is None:
                 await self._park(unit, REACTOR, record, reason="unreadable")
@@ -134,8 +137,8 @@ class Inbox:
     ) -> bool:
         """Whether a record is its key's next; duplicates are dropped, records ahead of their turn parked."""
         at, version = position(record), envelope(record).version
-        if version == last[at] + 1 and parked.get((at, version)) == "dropped":
-            last[at] = version
+        while parked.get((at, last[at] + 1)) == "dropped":
+            last[at] += 1
         if version <= last[at] or (at, version) in parked:
             EVENTS_DROPPED.labels(kind).inc()
             return False
@@ -163,14 +166,20 @@ class Inbox:
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
-            type=record.envelope.type if record.envelope else None,
+            type=(record.envelope.type or None) if record.envelope else None,
             key=str(record.envelope.key) if record.envelope else None,
             error=parking.describe(error) if error else record.defect,
         )
         await parking.park(unit.session, kind, record, reason=reason, error=error)
 
     async def _handle(self, unit: UnitOfWork, kind: Kind, records: Sequence[Record]) -> None:
-        await (self._project(unit, records) if kind == PROJECTOR else self._react(unit, records))
+        for record in records:
+            if record.defect is not None:
+                raise Unreadable(record.defect)
+        try:
+            await (self._project(unit, records) if kind == PROJECTOR else self._react(unit, records))
+        except (TimeoutError, ConnectionError) as error:  # the handler's own: SQLAlchemy's are other classes
+            raise HandlerFault(parking.describe(error)) from error
         EVENTS_APPLIED.labels(kind).inc(len(records))
 
     async def _project(self, unit: UnitOfWork, records: Sequence[Record]) -> None:
@@ -224,4 +233,6 @@ def envelope(record: Record) -> Envelope:
 
 def reason_of(error: BaseException) -> parking.Reason:
     """Whether trying again can help."""
+    if isinstance(error, Unreadable):
+        return "unreadable"
     return "permanent" if isinstance(error, PermanentError) else "failed"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 
 from clawdeploy_common.settings import ServiceSettings
@@ -16,11 +16,20 @@ async def ensure_topic(settings: ServiceSettings, topic: str) -> None:
     try:
         await admin.start()
         if topic in await admin.list_topics():
+            await _grow(admin, topic, settings.kafka_partitions)
             return
         new = NewTopic(topic, settings.kafka_partitions, settings.kafka_replication_factor, topic_configs=_FOREVER)
         await _create(admin, new)
     finally:
         await admin.close()
+
+
+async def _grow(admin: Any, topic: str, partitions: int) -> None:
+    """Add partitions that are missing, as when the broker made the topic itself. Never fewer: they hold events."""
+    [described] = await admin.describe_topics([topic])
+    found = len(described["partitions"])
+    if 0 < found < partitions:
+        await admin.create_partitions({topic: NewPartitions(total_count=partitions)}, timeout_ms=10_000)
 
 
 async def _create(admin: Any, new: NewTopic) -> None:

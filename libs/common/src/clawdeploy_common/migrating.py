@@ -7,16 +7,18 @@ from typing import Any
 import structlog
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from clawdeploy_common.database import async_url
-from clawdeploy_common.outages import is_outage
+from clawdeploy_common.outages import is_outage, sqlstate
 
 log = structlog.get_logger()
 
 _LOCK = 0x6D696772  # "migr"
 _VERSION_TABLE = "schema_version"
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 async def migrate(database_url: str, *, schema: str, package_file: str, metadata: MetaData) -> None:
@@ -31,11 +33,16 @@ async def migrate(database_url: str, *, schema: str, package_file: str, metadata
                 database_url, schema=schema, directory=Path(package_file).parent / "migrations", metadata=metadata
             )
         except Exception as error:
-            if not is_outage(error) and not isinstance(error, OSError):
+            if not is_outage(error) and not isinstance(error, OSError) and not _is_busy(error):
                 raise
             log.warning("migration.waiting", schema=schema, error=f"{type(error).__name__}: {error}", retry_s=delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether somebody else holds a lock: another replica that migrates, or a long query on a table we change."""
+    return isinstance(error, DBAPIError) and sqlstate(error) == _LOCK_NOT_AVAILABLE
 
 
 async def _migrate(database_url: str, *, schema: str, directory: Path, metadata: MetaData) -> None:

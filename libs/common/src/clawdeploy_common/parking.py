@@ -1,16 +1,19 @@
 """Parked events: what could not be applied waits in the database, and only its own key waits with it (law 3)."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Literal
+from uuid import UUID
 
 from sqlalchemy import ARRAY, DateTime, LargeBinary, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from clawdeploy_common import progress
 from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_common.handlers import Kind
-from clawdeploy_common.ids import new_id
+from clawdeploy_common.ids import named_id, new_id
 from clawdeploy_common.progress import Position
 from clawdeploy_common.records import Record
 
@@ -62,6 +65,20 @@ _FAILED = text(
     WHERE id = :id
     """
 )
+_WAKE_NEXT = text(
+    """
+    UPDATE parked_events SET retry_at = clock_timestamp()
+    WHERE id = (SELECT id FROM parked_events
+                WHERE kind = :kind AND source = :source AND key = :key AND version > :version AND state = 'parked'
+                ORDER BY version LIMIT 1)
+    """
+)
+_HUSH = text(
+    """
+    UPDATE parked_events SET retry_at = NULL
+    WHERE kind = :kind AND source = :source AND key = :key AND version > :version AND state = 'parked' AND retry_at IS NOT NULL
+    """
+)
 _POSTPONE = text("UPDATE parked_events SET retry_at = clock_timestamp() + CAST(:delay AS interval) WHERE id = :id")
 _DELETE = text("DELETE FROM parked_events WHERE id = :id")
 
@@ -89,7 +106,7 @@ async def park(
     await session.execute(
         _PARK,
         {
-            "id": new_id(),
+            "id": new_id() if envelope else _id_of_unplaceable(kind, record),
             "kind": kind,
             "source": envelope.source if envelope else "",
             "topic": record.topic,
@@ -97,12 +114,12 @@ async def park(
             "offset": record.offset,
             "key": envelope.key if envelope else None,
             "version": envelope.version if envelope else None,
-            "type": envelope.type if envelope else None,
+            "type": (envelope.type or None) if envelope else None,
             "account_id": envelope.account_id if envelope else None,
             "headers": record.headers_as_json(),
             "payload": record.payload,
             "reason": reason,
-            "error": describe(error) if error else record.defect,
+            "error": describe(error) if error else storable(record.defect or ""),
             "attempts": 1 if reason == "failed" else 0,
             "state": "dead" if dead else "parked",
             "delay": None if reason == "behind" or dead else backoff(1, error),
@@ -143,8 +160,32 @@ async def postpone(session: AsyncSession, row: Any, delay: timedelta) -> None:
 
 
 async def remove(session: AsyncSession, row: Any) -> None:
-    """Forget a row that was applied."""
+    """Forget a row that was applied, and let the one behind it be due: it must not be left behind if we stop here."""
     await session.execute(_DELETE, {"id": row.id})
+    await wake(session, row.kind, (row.source, row.key), after=row.version)
+
+
+async def wake(session: AsyncSession, kind: Kind, position: Position, *, after: int) -> None:
+    """Make the first parked event of a key above a version due now."""
+    source, key = position
+    await session.execute(_WAKE_NEXT, {"kind": kind, "source": source, "key": key, "version": after})
+
+
+async def advance_over_dropped(session: AsyncSession, kind: Kind, position: Position) -> None:
+    """Count dropped events that are a key's next as done, and let the one after them be due."""
+    last = (await progress.lock(session, kind, [position]))[position]
+    states = await versions(session, kind, [position])
+    version = last
+    while states.get((position, version + 1)) == "dropped":
+        version += 1
+    if version > last:
+        await progress.write(session, kind, {position: version})
+        await wake(session, kind, position, after=version)
+
+
+async def hush(session: AsyncSession, row: Any) -> None:
+    """What is behind a row that cannot be applied yet is not looked at until its turn comes."""
+    await session.execute(_HUSH, {"kind": row.kind, "source": row.source, "key": row.key, "version": row.version})
 
 
 def backoff(attempts: int, error: BaseException | None) -> timedelta:
@@ -155,4 +196,16 @@ def backoff(attempts: int, error: BaseException | None) -> timedelta:
 
 def describe(error: BaseException) -> str:
     """An error for an operator's eyes: its class and its first line (statements and parameters are left out)."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:500]
+    lines = str(error).splitlines()
+    return storable(f"{type(error).__name__}: {lines[0] if lines else ''}"[:500])
+
+
+def storable(text: str) -> str:
+    """A text as PostgreSQL takes it: no NUL, no lone surrogate."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
+def _id_of_unplaceable(kind: Kind, record: Record) -> UUID:
+    """The same record read again is the same dead letter: nothing but its bytes and its place in the log tells it apart."""
+    content = hashlib.sha256(repr((record.headers, record.payload)).encode(errors="replace")).hexdigest()
+    return named_id(f"clawdeploy/parked/{kind}/{record.topic}/{record.partition}/{record.offset}/{content}")

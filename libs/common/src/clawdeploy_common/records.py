@@ -7,10 +7,15 @@ from typing import Any
 
 from clawdeploy_common.events import TICK_TYPE, Envelope
 
+_EPOCH_DIGITS = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Raw headers and payload, with the envelope, or the reason why there is none."""
+    """Raw headers and payload, with the envelope, or the reason why there is none (``defect``).
+
+    A defective record whose place in its stream is still readable has an envelope with that place and nothing else.
+    """
 
     topic: str
     partition: int
@@ -22,19 +27,26 @@ class Record:
 
     @classmethod
     def read(
-        cls, *, topic: str, partition: int, offset: int, headers: Sequence[tuple[str, bytes]], payload: bytes | None
+        cls,
+        *,
+        topic: str,
+        partition: int,
+        offset: int,
+        headers: Sequence[tuple[str, bytes | None]],
+        payload: bytes | None,
     ) -> "Record":
         """Read a record; never raises, what cannot be read is told in ``defect``."""
-        envelope, defect = None, None
+        named = [(name, value or b"") for name, value in headers]
+        defect = None
         try:
-            envelope = Envelope.from_record(headers, payload or b"")
+            envelope = Envelope.from_record(named, payload or b"")
         except ValueError as error:
-            defect = str(error)
+            envelope, defect = Envelope.of_damaged(named, payload or b""), str(error)
         return cls(
             topic=topic,
             partition=partition,
             offset=offset,
-            headers=headers,
+            headers=named,
             payload=payload or b"",
             envelope=envelope,
             defect=defect,
@@ -49,13 +61,13 @@ class Record:
     def log_epoch(self) -> int:
         """The producer's log epoch, 0 when the header is missing or unreadable."""
         for name, value in self.headers:
-            if name == "ce_logepoch" and value.isdigit():
+            if name == "ce_logepoch" and value.isdigit() and len(value) < _EPOCH_DIGITS:
                 return int(value)
         return 0
 
     def headers_as_json(self) -> list[list[str]]:
         """Headers for a JSONB column, values in base64 because they may be any bytes."""
-        return [[name, base64.b64encode(value).decode()] for name, value in self.headers]
+        return [[name.replace("\x00", ""), base64.b64encode(value).decode()] for name, value in self.headers]
 
 
 def headers_from_json(stored: list[list[str]]) -> list[tuple[str, bytes]]:

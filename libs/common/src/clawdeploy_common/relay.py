@@ -28,10 +28,11 @@ log = structlog.get_logger()
 
 BATCH = 500
 SEND_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 2.0
 TICK_EVERY = timedelta(seconds=30)
 _LOCK = 0x72656C61  # "rela"
 
-_TAKE_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_TAKE_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock, hashtext(current_schema()))")
 _GUARD = text("SET LOCAL idle_in_transaction_session_timeout = '60s'")
 _UNPUBLISHED = text(
     """
@@ -57,12 +58,16 @@ _STORE_OFFSETS = text(
 ).bindparams(bindparam("partitions", type_=ARRAY(Integer)), bindparam("offsets", type_=ARRAY(BigInteger)))
 _REPUBLISH = text("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 _OLDEST = text(
-    "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(time)), 0) FROM outbox WHERE published_at IS NULL"
+    "SELECT extract(epoch FROM clock_timestamp() - time) FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1"
 )
 
 
 class LogLost(Exception):
     """Kafka acknowledged an offset that it had acknowledged before: the log's tail is gone."""
+
+
+class TopicGone(Exception):
+    """The broker no longer knows the topic: it was emptied, or is another one."""
 
 
 class Relay:
@@ -76,6 +81,7 @@ class Relay:
         self._producer: Any = None
         self._ticked_at = utc_now() - TICK_EVERY
         self._tick_partition = 0
+        self._republishing = False
         self.connected = False
 
     async def run(self) -> None:
@@ -107,12 +113,17 @@ class Relay:
             max_request_size=1_048_576,
         )
         await self._producer.start()
+        await self._producer.partitions_for(self._topic)
 
     async def _disconnect(self) -> None:
         producer, self._producer, self.connected = self._producer, None, False
         if producer is not None:
             with suppress(Exception):
-                await asyncio.wait_for(producer.stop(), 5)
+                await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)
+            with suppress(Exception):  # a producer that cannot flush is not stopped by stop()
+                await producer._sender.close()
+            with suppress(Exception):
+                await producer.client.close()
 
     async def _work(self) -> None:
         fresh = True
@@ -121,9 +132,15 @@ class Relay:
                 leads = await self._lead(connection)
                 published = await self._round(connection, fresh=fresh) if leads else 0
             self.connected = True
+            self._check_topic()
             fresh = fresh and not leads
             if published < BATCH:
                 await self._database.outbox_filled.wait(self._settings.relay_poll_seconds)
+
+    def _check_topic(self) -> None:
+        """Notice an emptied broker while there is nothing to send; the producer's metadata are at most five seconds old."""
+        if self._producer.client.cluster.partitions_for_topic(self._topic) is None:
+            raise TopicGone(self._topic)
 
     async def _lead(self, connection: AsyncConnection) -> bool:
         await connection.execute(_GUARD)
@@ -135,10 +152,17 @@ class Relay:
         epoch = await self._epoch(connection)
         try:
             await self._tick(connection, epoch, everywhere=fresh)
-            return await self._publish(connection, epoch)
+            published = await self._publish(connection, epoch)
+            if (
+                self._republishing and published < BATCH
+            ):  # consumers at what looks like the log's end see the new epoch too
+                await self._tick(connection, epoch, everywhere=True)
+                self._republishing = False
         except LogLost:
             await self._start_again(connection)
+            self._republishing = True
             return BATCH
+        return published
 
     async def _epoch(self, connection: AsyncConnection, *, raised: int = 0) -> int:
         epoch = int(await connection.scalar(_EPOCH, {"raised": raised}) or 0)
@@ -200,6 +224,8 @@ class Relay:
         stored = {row.partition: row.acknowledged_offset for row in await connection.execute(_OFFSETS)}
         highest: dict[int, int] = {}
         for result in results:
+            if result.offset < 0:  # a retried batch that the broker had: stored, but it no longer says where
+                continue
             if result.offset <= stored.get(result.partition, -1):
                 raise LogLost
             highest[result.partition] = max(result.offset, highest.get(result.partition, -1))

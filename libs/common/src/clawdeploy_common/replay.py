@@ -7,10 +7,11 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from sqlalchemy import MetaData, delete, text
 
 from clawdeploy_common.database import Database
-from clawdeploy_common.errors import LogIncomplete
+from clawdeploy_common.errors import LogIncomplete, TemporaryError
 from clawdeploy_common.inbox import REPLAY_LOCK, Inbox
 from clawdeploy_common.progress import Position
 from clawdeploy_common.records import Record
@@ -20,10 +21,12 @@ from clawdeploy_common.work import UnitOfWork
 
 log = structlog.get_logger()
 
-_EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock)")
+_EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))")
 _VERSIONS = text("SELECT source, key, version FROM progress WHERE kind = 'projector' AND version > 0")
 _FORGET_PROGRESS = text("DELETE FROM progress WHERE kind = 'projector'")
 _FORGET_PARKED = text("DELETE FROM parked_events WHERE kind = 'projector' AND state <> 'dropped'")
+
+_SILENCE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,12 @@ class Replay:
             await unit.session.execute(_EXCLUSIVE, {"lock": REPLAY_LOCK})
             before = await _versions(unit)
             await self._empty(unit)
-            async for records in self._log():
-                await self._inbox.replay(unit, records)
-                events += len(records)
+            try:
+                async for records in self._log():
+                    await self._inbox.replay(unit, records)
+                    events += len(records)
+            except KafkaError as error:
+                raise TemporaryError("the broker does not answer", retry_after=10) from error
             _check(before, await _versions(unit))
         seconds = time.monotonic() - started
         log.info("projections.replayed", events=events, seconds=round(seconds, 3))
@@ -77,8 +83,8 @@ class Replay:
             enable_auto_commit=False,
             fetch_max_wait_ms=min(100, self._settings.kafka_fetch_max_wait_ms),
         )
-        await consumer.start()
         try:
+            await consumer.start()
             for topic in self._topics:
                 partitions = [
                     TopicPartition(topic, p)
@@ -111,6 +117,7 @@ async def _partitions(consumer: Any, topic: str) -> set[int]:
 
 
 async def _read_to_end(consumer: Any, partitions: Sequence[TopicPartition]) -> AsyncIterator[list[Record]]:
+    heard = time.monotonic()
     while True:
         batches = await consumer.getmany(timeout_ms=500, max_records=2000)
         records = [
@@ -118,7 +125,11 @@ async def _read_to_end(consumer: Any, partitions: Sequence[TopicPartition]) -> A
             for batch in batches.values()
             for r in batch
         ]
-        yield [record for record in records if not record.is_tick]
+        if records:
+            heard = time.monotonic()
+            yield [record for record in records if not record.is_tick]
+        elif time.monotonic() - heard > _SILENCE_S:
+            raise TemporaryError("the broker stopped answering in the middle of the log", retry_after=10)
         behind = [
             p for p in partitions if consumer.highwater(p) is None or await consumer.position(p) < consumer.highwater(p)
         ]

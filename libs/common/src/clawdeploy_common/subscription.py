@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -131,8 +132,10 @@ class Subscription:
     async def _from_beginning(self, partition: int, epoch: int) -> None:
         """Commit offset 0, seek, and only then remember the epoch: a crash in between does it again."""
         at = TopicPartition(self._topic, partition)
-        log.warning("log.read_again", topic=self._topic, partition=partition, log_epoch=epoch)
         consumer = self._subscriber.consumer
+        if at not in consumer.assignment():  # moved to another replica, which will see the epoch itself
+            return
+        log.warning("log.read_again", topic=self._topic, partition=partition, log_epoch=epoch)
         await consumer.commit({at: 0})
         await consumer.seek_to_beginning(at)
         async with self._database.connection() as connection:
@@ -148,7 +151,8 @@ class Subscription:
     def _note_ticks(self, records: Sequence[Record]) -> None:
         times = [dict(r.headers).get("ce_time", b"").decode(errors="replace") for r in records if r.is_tick]
         if times:
-            LAST_TICK.labels(self._topic).set(datetime.fromisoformat(max(times)).timestamp())
+            with suppress(ValueError):
+                LAST_TICK.labels(self._topic).set(datetime.fromisoformat(max(times)).timestamp())
 
     async def _watch(self) -> None:
         """Measure the lag while the subscriber works; raises when its task has ended."""
