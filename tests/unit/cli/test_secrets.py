@@ -126,6 +126,19 @@ def test_the_services_do_not_inherit_what_the_person_has_in_the_environment(
         assert "theirs" not in spec.environment.values()
 
 
+def test_the_services_optional_settings_are_handed_on_from_the_environment_and_dotenv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("CLAWDEPLOY_INVENTORY_SECONDS=3\nCLAWDEPLOY_API_KEY=claw_x\nOTHER=1\n")
+    monkeypatch.setenv("CLAWDEPLOY_START_SECONDS", "30")
+    monkeypatch.setenv("CLAWDEPLOY_SOME_SECRET", "hidden")
+    environment = {spec.name: spec.environment for spec in plan(load_settings(), tmp_path, Secrets()).specs}["monitor"]
+    assert environment["CLAWDEPLOY_INVENTORY_SECONDS"] == "3"
+    assert environment["CLAWDEPLOY_START_SECONDS"] == "30"
+    assert not environment.keys() & {"CLAWDEPLOY_API_KEY", "CLAWDEPLOY_SOME_SECRET", "OTHER"}
+
+
 def test_an_agents_secrets_come_from_the_environment() -> None:
     environment = {"TELEGRAM_TOKEN": "1:a", "KEY": "sk-1"}
     assert read_secrets(["bot_token=TELEGRAM_TOKEN", "api_key.openrouter=KEY"], environment=environment) == {

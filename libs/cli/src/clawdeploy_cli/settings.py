@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8787
 ENV_FILE_VARIABLE = "CLAWDEPLOY_ENV_FILE"
+_SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 OPENROUTER_BASE_URL = "https://openrouter.ai/api/v1"
 
 
@@ -24,7 +25,7 @@ class CliSettings(BaseSettings):
     """Everything a person may set; each is optional. Variables win over `.env`."""
 
     model_config = SettingsConfigDict(
-        env_file=os.environ.get(ENV_FILE_VARIABLE, ".env"), extra="ignore", env_ignore_empty=True
+        env_file=os.environ.get(ENV_FILE_VARIABLE, ".env"), extra="allow", env_ignore_empty=True
     )
 
     home: Annotated[Path, Field(validation_alias="CLAWDEPLOY_HOME")] = Field(default_factory=default_home)
@@ -43,6 +44,17 @@ class CliSettings(BaseSettings):
     process_port_first: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_FIRST")] = None
     process_port_count: Annotated[int, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_COUNT", ge=1, le=400)] = 20
     log_format: Annotated[str, Field(validation_alias="CLAWDEPLOY_LOG_FORMAT")] = "json"
+
+    @property
+    def tuning(self) -> dict[str, str]:
+        """`CLAWDEPLOY_…` variables that are none of ours and no secrets: the services' optional settings."""
+        given = {**{name.upper(): str(value) for name, value in (self.model_extra or {}).items()}, **os.environ}
+        ours = {field.validation_alias for field in type(self).model_fields.values()} | {ENV_FILE_VARIABLE}
+        return {
+            name: value
+            for name, value in given.items()
+            if name.startswith("CLAWDEPLOY_") and name not in ours and not name.endswith(_SECRET_ENDINGS)
+        }
 
 
 def env_file() -> Path:

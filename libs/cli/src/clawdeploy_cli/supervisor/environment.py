@@ -12,7 +12,7 @@ from clawdeploy_cli.settings import CliSettings
 
 SERVICES = ("provisioner", "monitor", "billing", "api")
 LOOPBACK = "127.0.0.1"
-_ALWAYS = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "CLAWDEPLOY_LOG_LEVEL")
+_ALWAYS = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 # npm and calls to outside APIs: the machine's own way out
 _OUTSIDE = (
     "HTTP_PROXY",
@@ -67,7 +67,7 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
     return {
         **base_environment(around.home),
         **(outside_environment() if name in _REACHES_OUT else {}),
-        **_own_settings(name),
+        **around.settings.tuning,
         "CLAWDEPLOY_HOST": around.settings.host if name == "api" else LOOPBACK,
         "CLAWDEPLOY_PORT": str(_port(name, around.ports)),
         "CLAWDEPLOY_DATABASE_URL": database.url,
@@ -115,12 +115,6 @@ def _provisioner_environment(around: Surroundings) -> dict[str, str]:
         "CLAWDEPLOY_PROCESS_PORT_FIRST": str(around.ports.instances_first),
         "CLAWDEPLOY_PROCESS_PORT_COUNT": str(around.ports.instances_count),
     }
-
-
-def _own_settings(name: str) -> dict[str, str]:
-    """A service's optional settings, given to the platform as `CLAWDEPLOY_<SERVICE>_…`."""
-    prefixes = (f"CLAWDEPLOY_{name.upper()}_", *(("CLAWDEPLOY_PROCESS_",) if name == "provisioner" else ()))
-    return {key: value for key, value in os.environ.items() if key.startswith(prefixes)}
 
 
 def _port(name: str, ports: Ports) -> int:
