@@ -99,9 +99,11 @@ def _remember(path: Path) -> None:
 
 async def _ask(document: dict[str, JsonValue], tools: Tools) -> list[str]:
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="clawdeploy-check-"))
-    document = document | {"logging": {"file": str(folder / "check.log")}}  # the command writes there, and not as the agent
+    logging: JsonValue = {
+        "file": str(folder / "check.log")
+    }  # a command writes there too, and does not run as the agent
     try:
-        write_atomically(folder, "openclaw.json", json.dumps(document).encode())
+        write_atomically(folder, "openclaw.json", json.dumps({**document, "logging": logging}).encode())
         validation, dry_run = await asyncio.gather(_validate(folder, tools), _try_models(folder, document, tools))
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

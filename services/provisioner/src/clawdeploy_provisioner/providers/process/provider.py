@@ -20,12 +20,13 @@ from clawdeploy_provisioner.openclaw.plugins import install_plugin
 from clawdeploy_provisioner.openclaw.rendering import Placement, render
 from clawdeploy_provisioner.openclaw.tree import Tools
 from clawdeploy_provisioner.providers.process import journal
+from clawdeploy_provisioner.providers.process.answer import as_server
 from clawdeploy_provisioner.providers.process.inventory import Inventory
 from clawdeploy_provisioner.providers.process.lifecycle import Lifecycle
 from clawdeploy_provisioner.providers.process.record import Configured, ServerRecord
 from clawdeploy_provisioner.providers.process.reservations import Reservation, Reservations
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
-from clawdeploy_provisioner.providers.process.sight import HOST, Sight, as_server, free_bytes, last_lines, redactor_of
+from clawdeploy_provisioner.providers.process.sight import HOST, Sight, free_bytes, last_lines, redactor_of
 from clawdeploy_provisioner.providers.protocol import (
     Bundle,
     ConfigurationRejected,
@@ -163,7 +164,7 @@ class ProcessProvider:
             return None
         if sight.gateway is not None and not sight.ready and await self._has_started(sight):
             sight = await self._inventory.look(server_id)
-        return as_server(sight, self._settings)
+        return await asyncio.to_thread(as_server, sight, self._settings)
 
     async def supervise(self) -> list[Server]:
         """One round over every server nobody works on: restart what vanished, stop what takes too much, keep logs small.
@@ -232,7 +233,7 @@ class ProcessProvider:
             raise ProviderUnavailable(f"the disk is almost full ({free // 1_000_000} MB free)", retry_after=60)
 
     async def _server(self, server_id: UUID) -> Server:
-        return as_server(await self._inventory.look(server_id), self._settings)
+        return await asyncio.to_thread(as_server, await self._inventory.look(server_id), self._settings)
 
 
 def _record(spec: ServerSpec, reservation: Reservation) -> ServerRecord:

@@ -1,4 +1,4 @@
-"""What can be seen of one server at this moment, and how that reads as the provider's answer."""
+"""What can be seen of one server at this moment."""
 
 import shutil
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from clawdeploy_provisioner.providers.process.procfs import Process
 from clawdeploy_provisioner.providers.process.record import Failure, ServerRecord
 from clawdeploy_provisioner.providers.process.reservations import Reservation
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
-from clawdeploy_provisioner.providers.protocol import Address, Exit, Server, ServerNotFound, ServerState
+from clawdeploy_provisioner.providers.protocol import ServerNotFound
 
 LAST_LINES = 20
 HOST = "127.0.0.1"
@@ -104,63 +104,6 @@ def failure_now(sight: Sight, reason: str) -> Failure:
         last_lines=last_lines(sight),
         before_ready=not sight.files.is_ready(launch),
     )
-
-
-def as_server(sight: Sight, settings: ProcessSettings) -> Server:
-    """The provider's answer; without a directory the server is gone, whatever still runs."""
-    record = sight.record
-    if record is None:
-        detail = (
-            f"its directory is gone; {len(sight.members)} of its processes still run"
-            if sight.members
-            else "its directory is gone"
-        )
-        return Server(
-            server_id=sight.server_id,
-            instance_id=None,
-            provider_ref=str(sight.files.path),
-            state=ServerState.GONE,
-            detail=detail,
-        )
-    state, detail = _state(sight, record, settings)
-    return Server(
-        server_id=record.server_id,
-        instance_id=record.instance_id,
-        provider_ref=str(sight.files.path),
-        state=state,
-        address=Address(host=HOST, port=record.port),
-        created_at=record.created_at,
-        started_at=record.launch.started_at if record.launch is not None and sight.gateway is not None else None,
-        detail=detail,
-        ready=sight.ready,
-        memory_bytes=cells.resident_bytes(sight.members),
-        disk_free_bytes=sight.disk_free,
-        restarts=len(recent(record, settings)),
-        exited=_exit(record),
-    )
-
-
-def _state(sight: Sight, record: ServerRecord, settings: ProcessSettings) -> tuple[ServerState, str | None]:
-    if record.failure is not None:
-        return ServerState.ERROR, record.failure.reason
-    if sight.gateway is None:
-        wanted = "it vanished and will be restarted" if record.desired == "running" else None
-        return ServerState.OFF, wanted
-    if is_disk_low(sight, settings):
-        return (
-            ServerState.RUNNING,
-            f"the disk is almost full ({(sight.disk_free or 0) // 1_000_000} MB free): answers may fail",
-        )
-    if record.disk_was_full:
-        return ServerState.RUNNING, "the disk was full: a restart is due, until then answers may fail"
-    return ServerState.RUNNING, None if sight.ready else "starting"
-
-
-def _exit(record: ServerRecord) -> Exit | None:
-    failure = record.failure
-    if failure is None:
-        return None
-    return Exit(exit_code=failure.exit_code, last_lines=failure.last_lines, before_ready=failure.before_ready)
 
 
 def is_disk_low(sight: Sight, settings: ProcessSettings) -> bool:
