@@ -49,7 +49,7 @@ class CliSettings(BaseSettings):
     def tuning(self) -> dict[str, str]:
         """`CLAWDEPLOY_…` variables that are none of ours and no secrets: the services' optional settings."""
         given = {**{name.upper(): str(value) for name, value in (self.model_extra or {}).items()}, **os.environ}
-        ours = {field.validation_alias for field in type(self).model_fields.values()} | {ENV_FILE_VARIABLE}
+        ours = {str(field.validation_alias) for field in type(self).model_fields.values()} | {ENV_FILE_VARIABLE}
         return {
             name: value
             for name, value in given.items()
