@@ -32,6 +32,12 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
+@cache
+def live_console() -> Console:
+    """The console of live displays: lines are cut at the terminal's width, so that the display can be redrawn in place."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
 def print_json(value: Any, *, one_line: bool = False) -> None:
     """One JSON value on stdout, and nothing else."""
     text = json.dumps(value, ensure_ascii=False, indent=None if one_line else 2, default=str)

@@ -9,7 +9,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from clawdeploy_cli.render.console import clean, say, stderr
+from clawdeploy_cli.render.console import clean, live_console, say, stderr
 from clawdeploy_cli.render.words import duration
 from clawdeploy_cli.supervisor.state import PlatformRecord, ServiceRecord, ServiceState
 
@@ -26,7 +26,7 @@ class PlatformDisplay:
         self._record: PlatformRecord | None = None
         self._notes: dict[str, tuple[str, bool]] = {}
         self._spinner = Spinner("dots")
-        self._live = Live(get_renderable=self._render, console=stderr(), refresh_per_second=8)
+        self._live = Live(get_renderable=self._render, console=live_console(), refresh_per_second=8)
 
     def __enter__(self) -> Self:
         if stderr().is_terminal:

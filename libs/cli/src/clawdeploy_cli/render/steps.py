@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clawdeploy_cli.client.http import Json
-from clawdeploy_cli.render.console import STATUS_STYLES, clean, say, stderr
+from clawdeploy_cli.render.console import STATUS_STYLES, clean, live_console, say, stderr
 from clawdeploy_cli.render.words import duration, instant
 
 _MARKS = {"done": "✔", "failed": "✘", "compensated": "↩", "skipped": "-", "pending": "·"}
@@ -25,7 +25,7 @@ class StepsDisplay:
         self._operation: Json = {"steps": [], "state": "queued", "created_at": None}
         self._told: set[tuple[str, str]] = set()
         self._spinner = Spinner("dots")
-        self._live = Live(get_renderable=self._render, console=stderr(), refresh_per_second=8)
+        self._live = Live(get_renderable=self._render, console=live_console(), refresh_per_second=8)
 
     def __enter__(self) -> Self:
         if stderr().is_terminal:
