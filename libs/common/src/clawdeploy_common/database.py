@@ -23,14 +23,15 @@ def async_url(url: str) -> str:
 class Database:
     """Connections of one service, and the only place transactions begin and end.
 
-    ``producer`` is the service's name; ``outbox_filled`` wakes the relay after a commit that added events, ``jobs_added`` the job
-    runner.
+    ``producer`` is the service's name. After a commit that added events, ``outbox_filled`` wakes the relay and ``events_added`` a
+    loop of the service's own; ``jobs_added`` wakes the job runner.
     """
 
     def __init__(self, settings: ServiceSettings, *, producer: str) -> None:
         self.producer = producer
         self.outbox_filled = Wakeup()
         self.jobs_added = Wakeup()
+        self.events_added = Wakeup()
         self.owner = _engine(settings.database_url.get_secret_value(), producer, settings.database_pool_size)
         self.web = _engine(settings.database_web_url.get_secret_value(), producer, settings.database_pool_size)
 
@@ -80,6 +81,7 @@ class Database:
     def _wake(self, unit: UnitOfWork) -> None:
         if unit.outbox.flushed:
             self.outbox_filled.set()
+            self.events_added.set()
         if unit.jobs.added:
             self.jobs_added.set()
 

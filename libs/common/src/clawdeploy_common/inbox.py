@@ -34,7 +34,7 @@ class Inbox:
     def __init__(self, database: Database, *, projectors: Projectors, reactors: Reactors) -> None:
         self._database = database
         self._projectors = projectors
-        self._reactors = reactors
+        self.reactors = reactors
 
     async def receive(self, records: Sequence[Record]) -> None:
         """Apply a batch; returns when every record is applied, dropped or parked.
@@ -194,9 +194,9 @@ class Inbox:
     async def _react(self, unit: UnitOfWork, records: Sequence[Record]) -> None:
         for record in records:
             caused = unit.caused_by(envelope(record))
-            if self._reactors.every:
-                await self._reactors.every(envelope(record), caused)
-            found = self._reactors.handlers.get(envelope(record).type)
+            if self.reactors.every:
+                await self.reactors.every(envelope(record), caused)
+            found = self.reactors.handlers.get(envelope(record).type)
             if found:
                 event_class, handler = found
                 await handler(envelope(record).read(event_class), caused)

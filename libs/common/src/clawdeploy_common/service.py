@@ -71,6 +71,19 @@ class Service:
         """Run a loop while the service runs, once its schema is up to date."""
         self._loops.append((name, loop))
 
+    def add_task(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
+        """Run something once when the schema is up to date; it is tried again until it succeeds."""
+
+        async def once() -> None:
+            await task()
+            await asyncio.Event().wait()
+
+        self.add_loop(name, once)
+
+    def react(self, reactors: Reactors) -> None:
+        """Set the reactors, when they are built from parts of this service."""
+        self.inbox.reactors = reactors
+
     def add_jobs(self, handlers: dict[str, JobHandler]) -> None:
         """Run the service's jobs."""
         runner = JobRunner(self.database.owner, handlers, wakeup=self.database.jobs_added)

@@ -73,9 +73,15 @@ class Operation(Base):
     __tablename__ = "operations"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('queued', 'running', 'compensating', 'succeeded', 'failed', 'cancelled')", name="operations_state_check"
+            "state IN ('queued', 'running', 'compensating', 'succeeded', 'failed', 'cancelled')",
+            name="operations_state_check",
         ),
-        Index("operations_active_key", "instance_id", unique=True, postgresql_where=text("state IN ('running', 'compensating')")),
+        Index(
+            "operations_active_key",
+            "instance_id",
+            unique=True,
+            postgresql_where=text("state IN ('running', 'compensating')"),
+        ),
         Index("operations_waiting_key", "instance_id", unique=True, postgresql_where=text("state = 'queued'")),
         Index("operations_due_idx", "run_at", postgresql_where=text("state IN ('running', 'compensating')")),
         {"info": OWNED},
@@ -107,7 +113,8 @@ class OperationStep(Base):
     __tablename__ = "operation_steps"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('pending', 'running', 'done', 'failed', 'compensated', 'skipped')", name="operation_steps_state_check"
+            "state IN ('pending', 'running', 'done', 'failed', 'compensated', 'skipped')",
+            name="operation_steps_state_check",
         ),
         {"info": OWNED},
     )
@@ -143,7 +150,12 @@ class Server(Base):
 
     __tablename__ = "servers"
     __table_args__ = (
-        Index("servers_live_key", "instance_id", unique=True, postgresql_where=text("destroyed_at IS NULL")),
+        Index(
+            "servers_live_key",
+            "instance_id",
+            unique=True,
+            postgresql_where=text("destroyed_at IS NULL AND abandoned_at IS NULL"),
+        ),
         {"info": OWNED},
     )
 
@@ -166,6 +178,7 @@ class Server(Base):
     observed_at: Mapped[datetime | None]
     intended_at: Mapped[datetime] = mapped_column(server_default=func.now())
     accepted_at: Mapped[datetime | None]
+    abandoned_at: Mapped[datetime | None]  # its removal failed and is owed as a debt
     destroyed_at: Mapped[datetime | None]
 
 
@@ -175,7 +188,9 @@ class LlmKey(Base):
     __tablename__ = "llm_keys"
     __table_args__ = (
         CheckConstraint("state IN ('intended', 'active', 'disabled', 'deleted')", name="llm_keys_state_check"),
-        Index("llm_keys_live_key", "instance_id", unique=True, postgresql_where=text("state IN ('intended', 'active')")),
+        Index(
+            "llm_keys_live_key", "instance_id", unique=True, postgresql_where=text("state IN ('intended', 'active')")
+        ),
         {"info": OWNED},
     )
 
@@ -198,7 +213,13 @@ class CleanupDebt(Base):
     __tablename__ = "cleanup_debts"
     __table_args__ = (
         CheckConstraint("resource IN ('server', 'llm_key')", name="cleanup_debts_resource_check"),
-        Index("cleanup_debts_open_key", "resource", "resource_id", unique=True, postgresql_where=text("settled_at IS NULL")),
+        Index(
+            "cleanup_debts_open_key",
+            "resource",
+            "resource_id",
+            unique=True,
+            postgresql_where=text("settled_at IS NULL"),
+        ),
         Index("cleanup_debts_due_idx", "retry_at", postgresql_where=text("settled_at IS NULL")),
         {"info": OWNED},
     )

@@ -21,6 +21,10 @@ class ProvisionerSettings(ServiceSettings):
     api_url: str = "http://127.0.0.1:8787"
     public_url: str = "http://127.0.0.1:8787"
     providers: str = "process"
+    instances_dir: str = ".clawdeploy/instances"
+    tools_dir: str = ".clawdeploy/tools"
+    process_port_first: Annotated[int, Field(ge=1024, le=65000)] = 21_000
+    process_port_count: Annotated[int, Field(ge=1, le=300)] = 40
     operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0
     operation_concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
     provider_concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -55,5 +59,3 @@ class ProvisionerSettings(ServiceSettings):
     def provider_names(self) -> list[str]:
         """The providers switched on."""
         return [name.strip() for name in self.providers.split(",") if name.strip()]
-
-

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from clawdeploy_common.clock import utc_now
@@ -53,6 +54,7 @@ class OperationFacts:
     account_id: UUID
     kind: OperationKind
     requested_by: str
+    parameters: Mapping[str, Any]
     deployment: DeploymentPlan
 
 

@@ -33,23 +33,32 @@ _ADD_STEPS = text(
     SELECT :id, s.position, s.name FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS s(name, position)
     """
 )
-_ACTIVATE = text("UPDATE operations SET state = 'running', started_at = clock_timestamp(), run_at = clock_timestamp() WHERE id = :id")
-_CANCEL = text("UPDATE operations SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE id = :id")
-_DROP = text("UPDATE operations SET state = 'cancelled', finished_at = clock_timestamp(), error = :reason WHERE id = :id").bindparams(
-    bindparam("reason", type_=Text)
+_ACTIVATE = text(
+    "UPDATE operations SET state = 'running', started_at = clock_timestamp(), run_at = clock_timestamp() WHERE id = :id"
 )
+_CANCEL = text(
+    "UPDATE operations SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE id = :id"
+)
+_DROP = text(
+    "UPDATE operations SET state = 'cancelled', finished_at = clock_timestamp(), error = :reason WHERE id = :id"
+).bindparams(bindparam("reason", type_=Text))
 _WAITING = text("SELECT * FROM operations WHERE instance_id = :id AND state = 'queued' FOR UPDATE")
 
 
 async def request(
-    uow: UnitOfWork, *, operation_id: UUID, kind: OperationKind, requested_by: str, parameters: dict[str, Any] | None = None
+    uow: UnitOfWork,
+    *,
+    operation_id: UUID,
+    kind: OperationKind,
+    requested_by: str,
+    parameters: dict[str, Any] | None = None,
 ) -> None:
     """Accept an operation asked for by the event being reacted to; begins at once when none is active."""
     instance = await lock_instance(uow, uow.cause.key)
     if instance is None:
         return
     current = (await uow.session.execute(_CURRENT, {"id": instance.id})).all()
-        active = next((row for row in current if row.state != "queued"), None)
+    active = next((row for row in current if row.state != "queued"), None)
     await _give_way(uow, instance, current, active, kind)
     await uow.session.execute(_ADD, _row(instance, operation_id, kind, requested_by, parameters))
     if instance.destroyed_at is not None:
@@ -133,4 +142,3 @@ def _row(
         "requested_by": requested_by,
         "parameters": parameters or {},
     }
-

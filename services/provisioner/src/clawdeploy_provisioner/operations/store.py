@@ -85,7 +85,9 @@ _FINISH = text(
     WHERE id = :id AND (:state <> 'succeeded' OR cancel_requested_at IS NULL) RETURNING id
     """
 )
-_OUTPUT = text("INSERT INTO operation_outputs (operation_id, account_id, step, line) VALUES (:id, :account, :step, :line)")
+_OUTPUT = text(
+    "INSERT INTO operation_outputs (operation_id, account_id, step, line) VALUES (:id, :account, :step, :line)"
+)
 
 
 async def claim(session: AsyncSession, *, lease_s: float, per_provider: int) -> Any | None:
@@ -131,7 +133,9 @@ async def begin_step(session: AsyncSession, operation_id: UUID, position: int) -
     return int(await session.scalar(_BEGIN, {"id": operation_id, "position": position}) or 0)
 
 
-async def end_step(session: AsyncSession, operation_id: UUID, position: int, *, state: str, message: str | None = None) -> None:
+async def end_step(
+    session: AsyncSession, operation_id: UUID, position: int, *, state: str, message: str | None = None
+) -> None:
     """Mark a step's outcome; patience starts anew."""
     await session.execute(_END, {"id": operation_id, "position": position, "state": state, "message": message})
     await reset_patience(session, operation_id)
@@ -174,3 +178,6 @@ def step_changed(
     )
 
 
+async def instance_of(session: AsyncSession, instance_id: UUID) -> Any:
+    """The instance an operation is about."""
+    return (await session.execute(text("SELECT * FROM instances WHERE id = :id"), {"id": instance_id})).one()

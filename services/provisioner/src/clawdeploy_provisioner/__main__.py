@@ -1,0 +1,15 @@
+"""Run the provisioner: ``python -m clawdeploy_provisioner``."""
+
+from clawdeploy_common.service import serve
+from clawdeploy_provisioner.main import build
+from clawdeploy_provisioner.settings import ProvisionerSettings
+
+
+def main() -> None:
+    """Read the settings from the environment and serve until SIGTERM."""
+    service, app = build(ProvisionerSettings())  # pyright: ignore[reportCallIssue] - read from the environment
+    serve(service, app)
+
+
+if __name__ == "__main__":
+    main()

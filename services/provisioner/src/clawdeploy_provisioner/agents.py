@@ -1,0 +1,33 @@
+"""Reaching a running agent: its identity, and a client for its gateway."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+
+from clawdeploy_common.database import Database
+from clawdeploy_common.http import AsyncClient
+from clawdeploy_provisioner.openclaw.config import GatewayIdentity
+from clawdeploy_provisioner.openclaw.gateway import GatewayClient
+from clawdeploy_provisioner.secret_store import SecretStore
+
+IDENTITY_PURPOSE = b"clawdeploy/gateway-identity/v1"
+_IDENTITY = text("SELECT identity FROM instances WHERE id = :id")
+
+
+class Agents:
+    """Identities are decrypted at use and kept nowhere."""
+
+    def __init__(self, database: Database, secrets: SecretStore, *, http: AsyncClient) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._http = http
+
+    async def identity(self, instance_id: UUID) -> GatewayIdentity:
+        """Who the platform is to this instance's gateway."""
+        async with self._database.transaction() as unit:
+            stored = await unit.session.scalar(_IDENTITY, {"id": instance_id})
+        return GatewayIdentity.model_validate_json(self._secrets.decrypt(stored, purpose=IDENTITY_PURPOSE))
+
+    async def gateway(self, instance_id: UUID, *, host: str, port: int) -> GatewayClient:
+        """A client for the gateway at this address."""
+        return GatewayClient(f"http://{host}:{port}", await self.identity(instance_id), http=self._http)

@@ -1,0 +1,1 @@
+"""HTTP in: internal routes only; the gateway is the one public door."""

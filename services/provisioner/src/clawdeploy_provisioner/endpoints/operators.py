@@ -1,0 +1,101 @@
+"""What operators see of the provisioner's rows."""
+
+import shutil
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from clawdeploy_common.cursors import Page, decode_id, encode_id
+from clawdeploy_common.database import Database
+from clawdeploy_common.internal import Caller, Operator
+
+_SERVERS = text(
+    """
+    SELECT id, instance_id, account_id, provider, region, plan, provider_ref, state, detail, host, port, restarts, observed_at,
+           accepted_at, destroyed_at
+    FROM servers WHERE (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit
+    """
+)
+_DEBTS = text(
+    """
+    SELECT id, instance_id, account_id, resource, provider, provider_ref, reason, attempts, retry_at, owed_at, settled_at
+    FROM cleanup_debts WHERE (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit
+    """
+)
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+class ServerView(BaseModel):
+    """A server as recorded."""
+
+    id: UUID
+    instance_id: UUID
+    account_id: UUID
+    provider: str
+    region: str
+    plan: str
+    provider_ref: str | None
+    state: str
+    detail: str | None
+    host: str | None
+    port: int | None
+    restarts: int
+    observed_at: datetime | None
+    accepted_at: datetime | None
+    destroyed_at: datetime | None
+
+
+class DebtView(BaseModel):
+    """A resource that must still be removed, or was."""
+
+    id: UUID
+    instance_id: UUID
+    account_id: UUID
+    resource: str
+    provider: str
+    provider_ref: str
+    reason: str
+    attempts: int
+    retry_at: datetime
+    owed_at: datetime
+    settled_at: datetime | None
+
+
+class Engines(BaseModel):
+    """Which engines the provisioner can use."""
+
+    docker: bool
+
+
+def operator_router(database: Database) -> APIRouter:
+    """Routes under ``/internal/operator``, and what engines there are."""
+    router = APIRouter(prefix="/internal", include_in_schema=False)
+
+    @router.get("/operator/servers")
+    async def servers(_: Operator, cursor: str | None = None, limit: Limit = 50) -> Page[ServerView]:
+        async with database.connection() as connection:
+            rows = (
+                (await connection.execute(_SERVERS, {"after": decode_id(cursor), "limit": limit + 1})).mappings().all()
+            )
+        items = [ServerView.model_validate(dict(row)) for row in rows[:limit]]
+        return Page(items=items, next_cursor=encode_id(items[-1].id) if len(rows) > limit else None)
+
+    @router.get("/operator/debts")
+    async def debts(_: Operator, cursor: str | None = None, limit: Limit = 50) -> Page[DebtView]:
+        async with database.connection() as connection:
+            rows = (await connection.execute(_DEBTS, {"after": decode_id(cursor), "limit": limit + 1})).mappings().all()
+        items = [DebtView.model_validate(dict(row)) for row in rows[:limit]]
+        return Page(items=items, next_cursor=encode_id(items[-1].id) if len(rows) > limit else None)
+
+    @router.get("/engines")
+    async def engines(_: Caller) -> Engines:
+        return Engines(docker=False)
+
+    return router
+
+
+__all__ = ["shutil"]

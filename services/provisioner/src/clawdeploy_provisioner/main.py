@@ -1,0 +1,141 @@
+"""The provisioner, put together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from fastapi import FastAPI
+
+import clawdeploy_provisioner
+from clawdeploy_common.http import AsyncClient, Limits
+from clawdeploy_common.service import Service
+from clawdeploy_provisioner.agents import Agents
+from clawdeploy_provisioner.debts import DebtCollector
+from clawdeploy_provisioner.endpoints.agents import AgentPlane
+from clawdeploy_provisioner.endpoints.operators import operator_router
+from clawdeploy_provisioner.inventory import Inventory
+from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
+from clawdeploy_provisioner.models import metadata
+from clawdeploy_provisioner.openrouter import OpenRouterKeys
+from clawdeploy_provisioner.operations.runner import Runner
+from clawdeploy_provisioner.operations.steps import Step
+from clawdeploy_provisioner.providers.process.provider import ProcessProvider
+from clawdeploy_provisioner.providers.process.settings import ProcessSettings
+from clawdeploy_provisioner.providers.protocol import Provider
+from clawdeploy_provisioner.reactors import build_reactors
+from clawdeploy_provisioner.secret_store import SecretStore
+from clawdeploy_provisioner.settings import ProvisionerSettings
+from clawdeploy_provisioner.steps.agents import AgentSteps
+from clawdeploy_provisioner.steps.keys import KeySteps
+from clawdeploy_provisioner.steps.machines import MachineSteps
+
+_CONNECTIONS = Limits(max_connections=200, max_keepalive_connections=50)
+
+
+def create_providers(settings: ProvisionerSettings, http: AsyncClient) -> dict[str, Provider]:
+    """The providers that are switched on, by name; raises ValueError for an unknown one."""
+    makers = {"process": lambda: ProcessProvider(_process_settings(settings), http=http)}
+    unknown = [name for name in settings.provider_names if name not in makers]
+    if unknown:
+        raise ValueError(f"unknown providers {', '.join(unknown)}; known are {', '.join(makers)}")
+    return {name: makers[name]() for name in settings.provider_names}
+
+
+def _process_settings(settings: ProvisionerSettings) -> ProcessSettings:
+    return ProcessSettings.located(
+        instances_dir=Path(settings.instances_dir),
+        tools_dir=Path(settings.tools_dir),
+        port_first=settings.process_port_first,
+        port_count=settings.process_port_count,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the provisioner's loops and routes are made of."""
+
+    settings: ProvisionerSettings
+    service: Service
+    providers: Mapping[str, Provider]
+    secrets: SecretStore
+    keys: OpenRouterKeys
+    agents: Agents
+
+    @property
+    def grace(self) -> timedelta:
+        """How long a disabled LLM key waits for its last reading."""
+        return timedelta(seconds=self.settings.llm_key_grace_seconds)
+
+
+def build(
+    settings: ProvisionerSettings, *, http: AsyncClient | None = None, providers: Mapping[str, Provider] | None = None
+) -> tuple[Service, FastAPI]:
+    """The service and its app; ``http`` and ``providers`` can be given by tests."""
+    http = http or AsyncClient(limits=_CONNECTIONS)
+    service = Service(
+        settings,
+        name="provisioner",
+        package_file=clawdeploy_provisioner.__file__ or "",
+        metadata=metadata,
+        consumes=["api"],
+    )
+    parts = _parts(settings, service, http, providers)
+    service.react(build_reactors(parts.secrets))
+    service.on_close(http.aclose)
+    _add_loops(parts)
+    plane = AgentPlane(service.database, parts.providers, parts.agents, stopping=service.stopping)
+    routers = [plane.router(), operator_router(service.database)]
+    return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)
+
+
+def _parts(
+    settings: ProvisionerSettings, service: Service, http: AsyncClient, providers: Mapping[str, Provider] | None
+) -> Parts:
+    secrets = SecretStore(
+        service.database,
+        http=http,
+        api_url=settings.api_url,
+        tokens=service.tokens,
+        encryption_key=settings.encryption_key_bytes,
+    )
+    return Parts(
+        settings=settings,
+        service=service,
+        providers=providers if providers is not None else create_providers(settings, http),
+        secrets=secrets,
+        keys=OpenRouterKeys(
+            http, base_url=settings.openrouter_base_url, management_key=settings.openrouter_management_key
+        ),
+        agents=Agents(service.database, secrets, http=http),
+    )
+
+
+def _steps(parts: Parts) -> dict[str, Step]:
+    settings = parts.settings
+    machines = MachineSteps(parts.providers)
+    agents = AgentSteps(
+        machines,
+        parts.agents,
+        parts.secrets,
+        llm_base_url=settings.openrouter_base_url,
+        origin=settings.public_url,
+        start_s=settings.start_seconds,
+    )
+    keys = KeySteps(parts.keys, parts.secrets, call_s=settings.llm_call_seconds, grace=parts.grace)
+    return {**machines.steps(), **keys.steps(), **agents.steps()}
+
+
+def _add_loops(parts: Parts) -> None:
+    service, database, settings = parts.service, parts.service.database, parts.settings
+    service.add_task("sealing-key", parts.secrets.announce_key)
+    service.add_jobs({DELETE_JOB: delete_job(database, parts.keys)})
+    service.add_loop("runner", Runner(database, settings, _steps(parts), wakeup=database.events_added).run)
+    service.add_loop("inventory", Inventory(database, parts.providers, seconds=settings.inventory_seconds).run)
+    collector = DebtCollector(database, providers=parts.providers, keys=parts.keys, grace=parts.grace)
+    service.add_loop("debts", collector.run)
+
+
+def create_app(settings: ProvisionerSettings | None = None) -> FastAPI:
+    """The app, for an ASGI server; nothing connects before it starts."""
+    return build(settings or ProvisionerSettings())[1]  # pyright: ignore[reportCallIssue] - read from the environment

@@ -1,0 +1,175 @@
+"""Driving one claimed operation: step by step forwards, or backwards when it failed or was cancelled."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from clawdeploy_common.database import Database
+from clawdeploy_common.errors import ClawDeployError, PermanentError, TemporaryError
+from clawdeploy_common.outages import is_outage
+from clawdeploy_events.lifecycle import OperationKind
+from clawdeploy_provisioner.metrics import STEP_SECONDS, STEPS
+from clawdeploy_provisioner.operations import endings, store
+from clawdeploy_provisioner.operations.context import (
+    CancelRequested,
+    Lease,
+    LeaseLost,
+    OperationFacts,
+    Record,
+    StepContext,
+)
+from clawdeploy_provisioner.operations.steps import Steps, Verb
+
+log = structlog.get_logger()
+
+MAX_BACKOFF_S = 30.0
+DONE = {"done", "skipped", "compensated"}
+
+
+class Drive:
+    """One runner's work on one operation, from its claim until it ends or the lease is lost."""
+
+    def __init__(self, database: Database, steps: Steps, operation: OperationFacts, lease: Lease) -> None:
+        self._database = database
+        self._steps = steps
+        self._operation = operation
+        self._lease = lease
+        self._log = log.bind(
+            operation_id=str(operation.id), kind=operation.kind, instance_id=str(operation.instance_id)
+        )
+
+    async def run(self, state: str) -> None:
+        """Go on where the operation was; ``state`` is running or compensating."""
+        if state == "compensating" or not await self._went_well():
+            await self._backwards()
+
+    async def _went_well(self) -> bool:
+        try:
+            await self._forwards()
+        except CancelRequested:
+            await self._turn_round(error=None, step=None)
+            return False
+        except PermanentError as error:
+            self._log.warning("operation.failing", error=str(error))
+            return False
+        return True
+
+    async def _forwards(self) -> None:
+        for row in await self._rows():
+            if row.state in DONE:
+                continue
+            if self._lease.cancel_requested.is_set():
+                raise CancelRequested
+            try:
+                await self._attempt_until_done(row, self._steps[row.name].ensure, undoing=False)
+            except PermanentError as error:
+                await self._fail_step(row, error)
+                raise
+        async with self._fenced() as unit:
+            if await endings.succeed(unit, self._operation):
+                self._log.info("operation.succeeded")
+                return
+        raise CancelRequested
+
+    async def _backwards(self) -> None:
+        replaced = await self._destroy_waits()
+        for row in reversed(await self._rows()):
+            undo = self._steps[row.name].undo
+            if row.state in {"pending", "compensated"} or undo is None or replaced:
+                continue
+            await self._attempt_until_done(row, undo, undoing=True)
+        async with self._fenced() as unit:
+            await endings.end_unsuccessfully(unit, self._operation)
+        self._log.info("operation.ended")
+
+    async def _attempt_until_done(self, row: Any, verb: Verb, *, undoing: bool) -> None:
+        """Try a step until it succeeds; a temporary failure waits, the operation's patience ends it."""
+        attempt = row.attempts
+        while True:
+            attempt += 1
+            context = self._context(row, undoing=undoing)
+            try:
+                return await self._attempt(row, context, verb, undoing=undoing)
+            except (LeaseLost, CancelRequested, PermanentError, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                if is_outage(error) and not isinstance(error, TimeoutError | ConnectionError):
+                    raise
+                await self._pause(row, context, attempt, error)
+
+    async def _attempt(self, row: Any, context: StepContext, verb: Verb, *, undoing: bool) -> None:
+        started = asyncio.get_running_loop().time()
+        if not undoing:
+            await self._begin(row)
+        record = await verb(context)
+        await self._end(row, record, state="compensated" if undoing else "done")
+        STEPS.labels(row.name, "compensated" if undoing else "done").inc()
+        STEP_SECONDS.labels(row.name).observe(asyncio.get_running_loop().time() - started)
+
+    async def _begin(self, row: Any) -> None:
+        async with self._fenced() as unit:
+            attempt = await store.begin_step(unit.session, self._operation.id, row.position)
+            endings.emit(
+                unit, self._operation, store.step_changed(self._operation, row.name, "running", attempt=attempt)
+            )
+
+    async def _end(self, row: Any, record: Record | None, *, state: str) -> None:
+        async with self._fenced() as unit:
+            if record is not None:
+                await record(unit)
+            await store.end_step(unit.session, self._operation.id, row.position, state=state)
+            endings.emit(unit, self._operation, store.step_changed(self._operation, row.name, state))
+
+    async def _fail_step(self, row: Any, error: ClawDeployError) -> None:
+        message = str(error)[:2000]
+        lines: Sequence[str] = getattr(error, "last_lines", [])
+        STEPS.labels(row.name, "failed").inc()
+        async with self._fenced() as unit:
+            await store.write_output(unit.session, self._operation, step=row.name, lines=[*lines, message])
+            await store.end_step(unit.session, self._operation.id, row.position, state="failed", message=message)
+            endings.emit(
+                unit, self._operation, store.step_changed(self._operation, row.name, "failed", message=message)
+            )
+            await store.compensate(unit.session, self._operation.id, error=message, step=row.name)
+
+    async def _turn_round(self, *, error: str | None, step: str | None) -> None:
+        async with self._fenced() as unit:
+            await store.compensate(unit.session, self._operation.id, error=error, step=step)
+
+    async def _pause(self, row: Any, context: StepContext, attempt: int, error: Exception) -> None:
+        """After a temporary failure: say so, wait, and let the runner end an operation that makes no progress."""
+        base = error.retry_after if isinstance(error, TemporaryError) else 1.0
+        delay = min(MAX_BACKOFF_S, base * 2 ** min(attempt - 1, 5))
+        STEPS.labels(row.name, "retried").inc()
+        self._log.warning(
+            "step.retried", step=row.name, attempt=attempt, delay_s=delay, error=f"{type(error).__name__}: {error}"
+        )
+        await context.say(f"{describe(error)} Trying again in {delay:.0f} s.")
+        await context.sleep(delay)
+
+    async def _rows(self) -> Sequence[Any]:
+        async with self._database.transaction() as unit:
+            return await store.steps(unit.session, self._operation.id)
+
+    async def _destroy_waits(self) -> bool:
+        async with self._database.transaction() as unit:
+            return await endings.waiting_kind(unit, self._operation.instance_id) is OperationKind.DESTROY
+
+    def _context(self, row: Any, *, undoing: bool) -> StepContext:
+        return StepContext(
+            self._database, self._operation, self._lease, position=row.position, step=row.name, undoing=undoing
+        )
+
+    def _fenced(self) -> Any:
+        return endings.fenced(self._database, self._operation.id, self._lease.token)
+
+
+def describe(error: Exception) -> str:
+    """A temporary failure as a sentence for people."""
+    if isinstance(error, TimeoutError):
+        return "The call was not answered in time."
+    if isinstance(error, ClawDeployError):
+        return str(error).rstrip(".") + "."
+    return "Something failed unexpectedly."

@@ -1,0 +1,150 @@
+"""Secrets: fetched sealed from the gateway, kept sealed, opened only at use (law 10)."""
+
+import base64
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import LargeBinary, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from clawdeploy_common import sealing
+from clawdeploy_common.database import Database
+from clawdeploy_common.errors import PermanentError, TemporaryError
+from clawdeploy_common.http import AsyncClient, TransportError
+from clawdeploy_common.ids import new_id
+from clawdeploy_common.tokens import InternalTokens
+from clawdeploy_events.deployments import SecretReference
+from clawdeploy_events.lifecycle import SealingKeyAnnounced
+
+_KEY_PURPOSE = b"clawdeploy/sealing-key/v1"
+_ANY_KEY = text("SELECT id FROM sealing_keys WHERE retired_at IS NULL LIMIT 1")
+_LOCK = text("SELECT pg_advisory_xact_lock(1936023657)")
+_ADD_KEY = text("INSERT INTO sealing_keys (id, public_key, private_key) VALUES (:id, :public, :private)").bindparams(
+    bindparam("public", type_=LargeBinary), bindparam("private", type_=LargeBinary)
+)
+_PRIVATE = text("SELECT private_key FROM sealing_keys WHERE id = :id")
+_COPY = text(
+    "SELECT sealing_key_id, sealed FROM secret_copies WHERE instance_id = :id AND name = :name AND version = :version"
+)
+_KEEP = text(
+    """
+    INSERT INTO secret_copies (instance_id, name, version, account_id, sealing_key_id, sealed)
+    VALUES (:id, :name, :version, :account, :key, :sealed) ON CONFLICT DO NOTHING
+    """
+).bindparams(bindparam("sealed", type_=LargeBinary))
+_CONFIG = text("SELECT content_hash, config FROM config_copies WHERE instance_id = :id AND version = :version")
+_KEEP_CONFIG = text(
+    """
+    INSERT INTO config_copies (instance_id, version, account_id, content_hash, config)
+    VALUES (:id, :version, :account, :hash, :config) ON CONFLICT DO NOTHING
+    """
+).bindparams(bindparam("config", type_=JSONB))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Whose secrets: an instance and its account."""
+
+    instance_id: UUID
+    account_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigVersion:
+    """One configuration version as the gateway published it."""
+
+    content_hash: str
+    config: dict[str, Any]
+
+
+class GatewayUnavailable(TemporaryError):
+    """The gateway does not answer an internal request."""
+
+    code = "gateway-unavailable"
+
+
+class SecretStore:
+    """Sealed copies of secrets and configurations, and the private keys that open them."""
+
+    def __init__(
+        self, database: Database, *, http: AsyncClient, api_url: str, tokens: InternalTokens, encryption_key: bytes
+    ) -> None:
+        self._database = database
+        self._http = http
+        self._api_url = api_url.rstrip("/")
+        self._tokens = tokens
+        self._encryption_key = encryption_key
+
+    async def announce_key(self) -> None:
+        """Make and announce the first sealing key, once in the platform's life."""
+        async with self._database.transaction() as unit:
+            await unit.session.execute(_LOCK)
+            if await unit.session.scalar(_ANY_KEY) is not None:
+                return
+            key_id = new_id()
+            private, public = sealing.generate_key_pair()
+            stored = self.encrypt(private, purpose=_KEY_PURPOSE)
+            await unit.session.execute(_ADD_KEY, {"id": key_id, "public": public, "private": stored})
+            unit.outbox.add(SealingKeyAnnounced(public_key=base64.b64encode(public).decode()), key=key_id)
+
+    def encrypt(self, plaintext: bytes, *, purpose: bytes) -> bytes:
+        """For what the provisioner itself must keep, such as a minted key."""
+        return sealing.encrypt_at_rest(plaintext, key=self._encryption_key, purpose=purpose)
+
+    def decrypt(self, stored: bytes, *, purpose: bytes) -> bytes:
+        """The inverse; raises SealBroken."""
+        return sealing.decrypt_at_rest(stored, key=self._encryption_key, purpose=purpose)
+
+    async def open(self, owner: Owner, reference: SecretReference) -> str:
+        """A secret in clear, for immediate use."""
+        key_id, sealed = await self._sealed(owner, reference)
+        async with self._database.transaction() as unit:
+            stored = await unit.session.scalar(_PRIVATE, {"id": key_id})
+        if stored is None:
+            raise sealing.SealBroken(f"secret {reference.name} was sealed to a key that is not ours")
+        info = sealing.secret_info(instance_id=owner.instance_id, name=reference.name, version=reference.version)
+        private = self.decrypt(stored, purpose=_KEY_PURPOSE)
+        return sealing.open_sealed(sealed, private_key=private, info=info).decode()
+
+    async def config(self, owner: Owner, version: int) -> ConfigVersion:
+        """A configuration version, from our copy or from the gateway."""
+        async with self._database.transaction() as unit:
+            row = (await unit.session.execute(_CONFIG, {"id": owner.instance_id, "version": version})).one_or_none()
+        if row is not None:
+            return ConfigVersion(content_hash=row.content_hash, config=row.config)
+        body = await self._fetch(owner, f"configs/{version}")
+        found = ConfigVersion(content_hash=body["content_hash"], config=body["config"])
+        values = {"id": owner.instance_id, "version": version, "account": owner.account_id}
+        async with self._database.transaction() as unit:
+            await unit.session.execute(_KEEP_CONFIG, {**values, "hash": found.content_hash, "config": found.config})
+        return found
+
+    async def _sealed(self, owner: Owner, reference: SecretReference) -> tuple[UUID, bytes]:
+        where = {"id": owner.instance_id, "name": reference.name, "version": reference.version}
+        async with self._database.transaction() as unit:
+            row = (await unit.session.execute(_COPY, where)).one_or_none()
+        if row is not None:
+            return row.sealing_key_id, row.sealed
+        body = await self._fetch(owner, f"secrets/{reference.name}/versions/{reference.version}")
+        sealed = base64.b64decode(body["sealed"])
+        if sealing.fingerprint(sealed) != body["sealed_hash"]:
+            raise PermanentError(f"secret {reference.name} arrived damaged")
+        key_id = UUID(body["sealing_key_id"])
+        async with self._database.transaction() as unit:
+            await unit.session.execute(_KEEP, {**where, "account": owner.account_id, "key": key_id, "sealed": sealed})
+        return key_id, sealed
+
+    async def _fetch(self, owner: Owner, path: str) -> Any:
+        token = self._tokens.issue("api", account_id=owner.account_id)
+        url = f"{self._api_url}/internal/instances/{owner.instance_id}/{path}"
+        try:
+            response = await self._http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        except TransportError as error:
+            raise GatewayUnavailable(f"the gateway does not answer ({type(error).__name__})") from error
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise PermanentError(f"the gateway has no {path}")
+        if response.status_code != HTTPStatus.OK:
+            raise GatewayUnavailable(f"the gateway answered {response.status_code}")
+        return response.json()

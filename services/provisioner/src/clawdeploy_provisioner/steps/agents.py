@@ -1,0 +1,206 @@
+"""Steps about the agent on the server: configure, start, wait, verify, stop, forget."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from clawdeploy_common.clock import utc_now
+from clawdeploy_common.errors import PermanentError
+from clawdeploy_common.work import UnitOfWork
+from clawdeploy_events.lifecycle import (
+    ConfigApplied,
+    ConfigRejected,
+    InstanceDestroyed,
+    InstanceStarted,
+    InstanceStopped,
+    OperationKind,
+)
+from clawdeploy_provisioner import llm_keys, servers
+from clawdeploy_provisioner.agents import Agents
+from clawdeploy_provisioner.configuration import OWN_LLM_KEY, Choice, bundle_of, choice_of, variable_of
+from clawdeploy_provisioner.openclaw.channels import Channel
+from clawdeploy_provisioner.openclaw.config import LLM_KEY_VARIABLE
+from clawdeploy_provisioner.openclaw.gateway import GatewayBusy
+from clawdeploy_provisioner.operations.context import Record, StepContext
+from clawdeploy_provisioner.operations.steps import Step
+from clawdeploy_provisioner.providers.protocol import (
+    Bundle,
+    ConfigurationRejected,
+    ExitedBeforeReady,
+    Server,
+    require_alive,
+)
+from clawdeploy_provisioner.secret_store import Owner, SecretStore
+from clawdeploy_provisioner.steps.machines import MachineSteps
+
+_LAST_LINES = 20
+_LOOK_AGAIN_S = 0.3
+_REASONS = {OperationKind.PAUSE: "paused", OperationKind.SUSPEND: "suspended", OperationKind.STOP: "stopped"}
+_DRAINING = {OperationKind.RESTART, OperationKind.APPLY_CONFIG}
+
+_WANTED = text("UPDATE instances SET wanted = :wanted WHERE id = :id")
+_APPLIED = text(
+    "UPDATE instances SET applied_config = :config, deployment = deployment || CAST(:config AS jsonb) WHERE id = :id"
+).bindparams(bindparam("config", type_=JSONB))
+_GONE = text("UPDATE instances SET wanted = 'gone', destroyed_at = :at, applied_config = NULL WHERE id = :id")
+
+
+class AgentSteps:
+    """What happens to OpenClaw itself."""
+
+    def __init__(
+        self,
+        machines: MachineSteps,
+        agents: Agents,
+        secrets: SecretStore,
+        *,
+        llm_base_url: str,
+        origin: str,
+        start_s: float,
+    ) -> None:
+        self._machines = machines
+        self._agents = agents
+        self._secrets = secrets
+        self._llm_base_url = llm_base_url
+        self._origin = origin
+        self._start_s = start_s
+
+    def steps(self) -> dict[str, Step]:
+        """By name."""
+        return {
+            "write_configuration": Step(self.write_configuration),
+            "start": Step(self.start, undo=self.stop),
+            "wait_started": Step(self.wait_started),
+            "verify": Step(self.verify),
+            "publish_endpoint": Step(self.publish_endpoint),
+            "stop": Step(self.stop),
+            "forget_secrets": Step(self.forget),
+        }
+
+    async def write_configuration(self, context: StepContext) -> Record:
+        """Have OpenClaw check the configuration, then put it in place with the secrets it names."""
+        operation, choice = context.operation, choice_of(context.operation)
+        row = await self._machines.server_row(context)
+        owner = Owner(instance_id=operation.instance_id, account_id=operation.account_id)
+        version = await self._secrets.config(owner, choice.version)
+        try:
+            bundle = await self._bundle(context, owner, choice, version.config)
+            await self._machines.provider(context).write_configuration(row.id, bundle)
+        except ConfigurationRejected as error:
+            async with context.transaction() as unit:
+                context.emit(unit, ConfigRejected(version=choice.version, issues=error.issues))
+            raise
+        applied = {**choice.model_dump(mode="json"), "config_version": choice.version}
+        applied.pop("version")
+
+        async def record(unit: UnitOfWork) -> None:
+            await unit.session.execute(_APPLIED, {"id": operation.instance_id, "config": applied})
+            context.emit(unit, ConfigApplied(version=choice.version, content_hash=version.content_hash))
+
+        return record
+
+    async def _bundle(self, context: StepContext, owner: Owner, choice: Choice, chosen: dict[str, Any]) -> Bundle:
+        environment: dict[str, str] = {}
+        for reference in choice.secrets:
+            variable = variable_of(reference.name, Channel(choice.channel))
+            if variable is not None:
+                environment[variable] = await self._secrets.open(owner, reference)
+        if OWN_LLM_KEY not in {reference.name for reference in choice.secrets}:
+            environment[LLM_KEY_VARIABLE] = await self._minted_key(context)
+        identity = await self._agents.identity(owner.instance_id)
+        return bundle_of(
+            choice,
+            identity=identity,
+            llm_base_url=self._llm_base_url,
+            origin=self._origin,
+            chosen=chosen,
+            environment=environment,
+        )
+
+    async def _minted_key(self, context: StepContext) -> str:
+        async with context.transaction() as unit:
+            row = await llm_keys.live(unit, context.operation.instance_id)
+        if row is None or row.secret is None:
+            raise PermanentError("the instance has no LLM key; redeploy it to mint one")
+        return self._secrets.decrypt(row.secret, purpose=llm_keys.SECRET_PURPOSE).decode()
+
+    async def start(self, context: StepContext) -> Record:
+        """Bring the gateway up; from now on it is restarted when it vanishes."""
+        row = await self._machines.server_row(context)
+        server = await self._machines.provider(context).start(row.id)
+        address = server.address.base_url if server.address else None
+        started_at = server.started_at or utc_now()
+
+        async def record(unit: UnitOfWork) -> None:
+            await servers.seen(unit, server)
+            await unit.session.execute(_WANTED, {"id": context.operation.instance_id, "wanted": "running"})
+            event = InstanceStarted(server_id=row.id, probe_url=address, endpoint=address, started_at=started_at)
+            context.emit(unit, event)
+
+        return record
+
+    async def wait_started(self, context: StepContext) -> Record:
+        """Wait for ``/startupz``; an exit, or 90 s without an answer, is a failure told with the last lines."""
+        provider, row = self._machines.provider(context), await self._machines.server_row(context)
+        deadline = time.monotonic() + self._start_s
+        while time.monotonic() < deadline:
+            server = await provider.observe(row.id)
+            if server is not None and require_alive(server).ready:
+                return lambda unit: servers.seen(unit, server)
+            if server is not None and server.exited is not None:
+                raise ExitedBeforeReady(server.exited.exit_code, server.exited.last_lines)
+            await context.sleep(_LOOK_AGAIN_S)
+        lines = await provider.logs(row.id, tail=_LAST_LINES)
+        await context.write(lines)
+        raise PermanentError(f"OpenClaw did not start within {self._start_s:.0f} s{': ' + lines[-1] if lines else ''}")
+
+    async def verify(self, context: StepContext) -> None:
+        """Ask the gateway for its health and its models; spends no tokens."""
+        choice, row = choice_of(context.operation), await self._machines.server_row(context)
+        gateway = await self._agents.gateway(context.operation.instance_id, host=row.host, port=row.port)
+        await gateway.rpc("health")
+        payload: Any = await gateway.rpc("models.list")
+        known = {f"{m['provider']}/{m['id']}" for m in payload["models"]} | {m["id"] for m in payload["models"]}
+        if choice.model not in known and f"openrouter/{choice.model}" not in known:
+            raise GatewayBusy(f"the agent does not know {choice.model} yet", retry_after=1)
+
+    async def publish_endpoint(self, context: StepContext) -> Record:
+        """Note where the agent answers; the end of the operation tells it."""
+        provider, row = self._machines.provider(context), await self._machines.server_row(context)
+        server: Server | None = await provider.observe(row.id)
+        if server is None or server.address is None:
+            raise PermanentError("the server vanished while it was deployed")
+        return lambda unit: servers.seen(unit, server)
+
+    async def stop(self, context: StepContext) -> Record | None:
+        """Bring the gateway down; it stays down until somebody asks for it."""
+        async with context.transaction() as unit:
+            row = await servers.live(unit, context.operation.instance_id)
+        if row is None:
+            return None
+        kind = context.operation.kind
+        server = await self._machines.provider(context).stop(row.id, drain=kind in _DRAINING)
+
+        async def record(unit: UnitOfWork) -> None:
+            await servers.seen(unit, server)
+            await unit.session.execute(_WANTED, {"id": context.operation.instance_id, "wanted": "stopped"})
+            reason = _REASONS.get(kind, "restarting" if kind in _DRAINING else "failed")
+            context.emit(unit, InstanceStopped(server_id=row.id, stopped_at=utc_now(), reason=reason))
+
+        return record
+
+    async def forget(self, context: StepContext) -> Record:
+        """Erase the copies of its secrets and configurations, and tell that nothing is left."""
+        instance_id: UUID = context.operation.instance_id
+
+        async def record(unit: UnitOfWork) -> None:
+            at = utc_now()
+            for table in ("secret_copies", "config_copies"):
+                await unit.session.execute(text(f"DELETE FROM {table} WHERE instance_id = :id"), {"id": instance_id})  # noqa: S608 - a constant
+            await unit.session.execute(_GONE, {"id": instance_id, "at": at})
+            context.emit(unit, InstanceDestroyed(destroyed_at=at))
+
+        return record

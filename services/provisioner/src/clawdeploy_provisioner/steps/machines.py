@@ -1,0 +1,173 @@
+"""Steps about the server: reserve, create, reach, install, destroy."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from clawdeploy_common.errors import ClawDeployError, PermanentError
+from clawdeploy_common.ids import new_id
+from clawdeploy_common.work import UnitOfWork
+from clawdeploy_events.lifecycle import ServerCreated, ServerIntended
+from clawdeploy_provisioner import debts, servers
+from clawdeploy_provisioner.operations.context import Record, StepContext
+from clawdeploy_provisioner.operations.steps import Step
+from clawdeploy_provisioner.providers.protocol import Provider, ProviderUnavailable, ServerSpec
+
+CREATE_S = 60.0
+DESTROY_S = 60.0
+_LOOK_AGAIN_S = 0.5
+
+
+class NoServer(PermanentError):
+    """The instance has no server to work on."""
+
+    code = "no-server"
+    title = "The instance has no server"
+
+    def __init__(self, instance_id: UUID) -> None:
+        super().__init__(f"instance {instance_id} has no server; deploy it first")
+
+
+class MachineSteps:
+    """What happens to the server itself, at whichever provider."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self._providers = providers
+
+    def steps(self) -> dict[str, Step]:
+        """By name."""
+        return {
+            "reserve": Step(self.reserve, undo=self.destroy),
+            "create_server": Step(self.create),
+            "wait_address": Step(self.wait_address),
+            "connect": Step(self.connect),
+            "install": Step(self.install),
+            "destroy_server": Step(self.destroy),
+        }
+
+    def provider(self, context: StepContext) -> Provider:
+        """The provider of this operation's instance."""
+        name = context.operation.deployment.provider
+        found = self._providers.get(name)
+        if found is None:
+            raise PermanentError(
+                f"provider {name} is not switched on here; switched on are {', '.join(self._providers)}"
+            )
+        return found
+
+    async def reserve(self, context: StepContext) -> Record | None:
+        """Decide the server's id and commit it before anything is asked for."""
+        self.provider(context)
+        if await self._row(context) is not None:
+            return None
+        server_id, plan = new_id(), context.operation.deployment
+
+        async def record(unit: UnitOfWork) -> None:
+            await servers.intend(unit, server_id, context.operation)
+            event = ServerIntended(
+                server_id=server_id, provider=plan.provider, region=plan.region, operation_id=context.operation.id
+            )
+            context.emit(unit, event)
+
+        return record
+
+    async def create(self, context: StepContext) -> Record:
+        """Ask for the server, unless it is there; whoever asks after a lost answer looks first."""
+        provider, row, plan = self.provider(context), await self.server_row(context), context.operation.deployment
+        await context.settle(provider.visibility_lag)
+        async with context.call(CREATE_S):
+            server = await provider.ensure_server(_spec(context, row.id))
+
+        async def record(unit: UnitOfWork) -> None:
+            accepted_at = await servers.accepted(unit, server)
+            event = ServerCreated(
+                server_id=row.id,
+                operation_id=context.operation.id,
+                provider=plan.provider,
+                region=plan.region,
+                plan=plan.plan,
+                price_version=plan.price_version,
+                provider_ref=server.provider_ref,
+                accepted_at=accepted_at,
+            )
+            context.emit(unit, event)
+
+        return record
+
+    async def wait_address(self, context: StepContext) -> Record:
+        """Look until the provider names an address."""
+        provider, row = self.provider(context), await self.server_row(context)
+        while True:
+            server = await provider.observe(row.id)
+            if server is not None and server.address is not None:
+                return lambda unit: servers.seen(unit, server)
+            await context.sleep(_LOOK_AGAIN_S)
+
+    async def connect(self, context: StepContext) -> None:
+        """Make sure that the server can be worked on."""
+        row = await self.server_row(context)
+        if await self.provider(context).find_server(row.id) is None:
+            raise ProviderUnavailable("the server cannot be reached yet", retry_after=2)
+
+    async def install(self, context: StepContext) -> None:
+        """Put OpenClaw on it."""
+        plan, row = context.operation.deployment, await self.server_row(context)
+        token_names = {reference.name for reference in plan.secrets}
+        channels = [plan.channel] if "bot_token" in token_names else []
+        await self.provider(context).ensure_installed(row.id, context.say, channels=channels)
+
+    async def destroy(self, context: StepContext) -> Record | None:
+        """Remove the server and have the provider confirm it, or owe it."""
+        row = await self._row(context)
+        if row is None:
+            return None
+        await context.settle()
+        try:
+            async with context.call(DESTROY_S):
+                await self.provider(context).destroy(row.id)
+        except (ClawDeployError, TimeoutError, OSError) as error:
+            return _owed(row, error)
+        facts = context.operation
+        return lambda unit: debts.server_destroyed(
+            unit,
+            row.id,
+            row.provider,
+            instance_id=facts.instance_id,
+            account_id=facts.account_id,
+            operation_id=facts.id,
+        )
+
+    async def server_row(self, context: StepContext) -> Any:
+        """The instance's server; raises NoServer."""
+        row = await self._row(context)
+        if row is None:
+            raise NoServer(context.operation.instance_id)
+        return row
+
+    async def _row(self, context: StepContext) -> Any | None:
+        async with context.transaction() as unit:
+            return await servers.live(unit, context.operation.instance_id)
+
+
+def _spec(context: StepContext, server_id: UUID) -> ServerSpec:
+    operation, plan = context.operation, context.operation.deployment
+    return ServerSpec(
+        server_id=server_id,
+        instance_id=operation.instance_id,
+        account_id=operation.account_id,
+        operation_id=operation.id,
+        slug=plan.slug,
+        region=plan.region,
+        memory_mb=plan.memory_mb,
+        cpu_millis=plan.cpu_millis,
+    )
+
+
+def _owed(row: Any, error: Exception) -> Record:
+    async def record(unit: UnitOfWork) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        reference = row.provider_ref or str(row.id)
+        await debts.owe(unit, row, resource="server", provider=row.provider, provider_ref=reference, reason=reason)
+        await servers.abandon(unit, row.id)
+
+    return record
