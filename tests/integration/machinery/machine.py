@@ -36,6 +36,7 @@ def settings_for(service: str, database: TestDatabase, broker: str, *, embedded:
             "kafka_bootstrap_servers": broker,
             "kafka_idempotence": not embedded,
             "kafka_fetch_max_wait_ms": 20 if embedded else 100,
+            "kafka_session_timeout_ms": 2_000 if embedded else 10_000,
             "kafka_partitions": 4,
             "internal_secret": INTERNAL_SECRET,
             "relay_poll_seconds": 0.05,
@@ -51,9 +52,7 @@ class Machine:
         self.settings = settings
         self.handlers = Handlers()
         self.database = Database(settings, producer=name)
-        self.inbox = Inbox(
-            self.database, projectors=self.handlers.projectors, reactors=self.handlers.reactors
-        )
+        self.inbox = Inbox(self.database, projectors=self.handlers.projectors, reactors=self.handlers.reactors)
         self.relay = Relay(self.database, settings)
         self.drainer = Drainer(self.database, self.inbox, poll_seconds=0.05)
         self.dead_letters = DeadLetters(self.database)

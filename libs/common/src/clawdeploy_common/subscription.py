@@ -83,6 +83,8 @@ class Subscription:
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             fetch_max_wait_ms=self._settings.kafka_fetch_max_wait_ms,
+            session_timeout_ms=self._settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=min(3_000, self._settings.kafka_session_timeout_ms // 4),
             max_records=MAX_RECORDS,
             batch_timeout_ms=self._settings.kafka_fetch_max_wait_ms,
             parser=self._parse,

@@ -22,6 +22,7 @@ STOP_SIGNAL = signal.SIGTERM
 CLIENT_SETTINGS = {
     "CLAWDEPLOY_KAFKA_IDEMPOTENCE": "false",
     "CLAWDEPLOY_KAFKA_FETCH_MAX_WAIT_MS": "20",
+    "CLAWDEPLOY_KAFKA_SESSION_TIMEOUT_MS": "3000",  # joining a group takes it half of that, joining again twice
 }
 """What services on this broker need in their environment."""
 
