@@ -42,6 +42,7 @@ class Cell:
 
     def members(self) -> dict[int, Process]:
         """Every living process of the cell."""
+        _reap()
         processes = procfs.living()
         if self.uid is not None:
             roots = {p.pid for p in processes.values() if p.uid == self.uid}
@@ -111,7 +112,6 @@ class Cell:
         """Kill everything in the cell; True when nothing is left alive. Processes that fork meanwhile are met in a later round."""
         for _ in range(_KILL_ROUNDS):
             members = self.members()
-            _reap()
             if not members:
                 return True
             for pid in members:

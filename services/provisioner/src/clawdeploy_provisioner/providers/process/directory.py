@@ -27,7 +27,7 @@ from clawdeploy_provisioner.openclaw.environment import for_instance
 from clawdeploy_provisioner.providers.process.record import Launch, ServerRecord
 
 _RECORD = "server.json"
-_SECRETS = "environment.json"
+_ENVIRONMENT = "environment.json"
 _READY = "ready"
 CONFIG = "openclaw.json"
 
@@ -93,13 +93,13 @@ class ServerDirectory:
     def read_secrets(self) -> dict[str, str]:
         """The agent's secrets by variable; none before a configuration was written."""
         try:
-            return json.loads((self.path / _SECRETS).read_bytes())
+            return json.loads((self.path / _ENVIRONMENT).read_bytes())
         except FileNotFoundError:
             return {}
 
     def write_configuration(self, text: bytes, *, secrets: dict[str, str], owner: tuple[int, int] | None) -> None:
         """Replace ``openclaw.json`` and the secrets it names; the secrets first, so that no configuration names a missing one."""
-        write_atomically(self.path, _SECRETS, json.dumps(secrets).encode())
+        write_atomically(self.path, _ENVIRONMENT, json.dumps(secrets).encode())
         write_atomically(self.state, CONFIG, text, owner=owner)
 
     def mark_ready(self, launch: Launch) -> None:

@@ -40,7 +40,7 @@ def read(pid: int) -> Process | None:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    if fields[0] in "ZX":
+    if fields[0] in "ZX" and int(fields[17]) <= 1:  # a dead leader whose other threads still end holds its ports
         return None
     return Process(
         pid=pid,
