@@ -1,0 +1,217 @@
+"""The light provider: a folder per server, a tiny detached process per agent, and a book of everything that was ever created."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from clawdeploy_provisioner.providers.protocol import (
+    Address,
+    Bundle,
+    Listing,
+    Progress,
+    Server,
+    ServerNotFound,
+    ServerSpec,
+    ServerState,
+)
+
+Hook = Callable[[str], Awaitable[None]]
+
+
+async def no_hook(_moment: str) -> None:
+    """Let everything pass."""
+
+
+class LightProvider:
+    """Keeps nothing in memory; ``hook`` is called with "before VERB" and "after VERB" and may raise, wait or kill."""
+
+    name = "light"
+
+    def __init__(self, root: Path, *, hook: Hook = no_hook, visibility_lag: timedelta = timedelta(0)) -> None:
+        self._root = root
+        self._hook = hook
+        self._spawned: list[subprocess.Popen[bytes]] = []
+        self.visibility_lag = visibility_lag
+        root.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def created(self) -> list[str]:
+        """The id of every server that was ever created, in order."""
+        book = self._root / "created.log"
+        return book.read_text().split() if book.exists() else []
+
+    async def ensure_server(self, spec: ServerSpec) -> Server:
+        """Create the folder unless it is there."""
+        await self._hook("before ensure_server")
+        folder = self._folder(spec.server_id)
+        if not (folder / "server.json").exists():
+            folder.mkdir(exist_ok=True)
+            with (self._root / "created.log").open("a") as book:
+                book.write(f"{spec.server_id}\n")
+            self._write(
+                folder, {"instance_id": str(spec.instance_id), "port": _free_port(), "pid": None, "model": None}
+            )
+        await self._hook("after ensure_server")
+        return self._seen(spec.server_id)
+
+    async def find_server(self, server_id: UUID) -> Server | None:
+        """Look for the folder."""
+        return await self.observe(server_id)
+
+    async def list_servers(self) -> Listing:
+        """Every folder."""
+        found = [UUID(path.parent.name) for path in self._root.glob("*/server.json")]
+        return Listing(servers=[self._seen(server_id) for server_id in found], complete=True)
+
+    async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
+        """Nothing is to be installed."""
+        await self._hook("before ensure_installed")
+        await progress("Nothing is to be installed")
+
+    async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Keep the model."""
+        await self._hook("before write_configuration")
+        folder = self._folder(server_id)
+        self._write(folder, {**self._read(folder), "model": bundle.config.model})
+        await self._hook("after write_configuration")
+
+    async def start(self, server_id: UUID) -> Server:
+        """Start the agent unless it runs, detached from whoever starts it."""
+        await self._hook("before start")
+        folder = self._folder(server_id)
+        facts = self._read(folder)
+        if not _alive(facts["pid"]):
+            process = await asyncio.to_thread(self._spawn, folder, facts)
+            self._write(folder, {**facts, "pid": process.pid})
+            await asyncio.to_thread(_wait_open, facts["port"])
+        await self._hook("after start")
+        return self._seen(server_id)
+
+    async def stop(self, server_id: UUID, *, drain: bool) -> Server:
+        """Kill the agent."""
+        await self._hook("before stop")
+        folder = self._folder(server_id)
+        if (folder / "server.json").exists():
+            await asyncio.to_thread(_kill, self._read(folder)["pid"])
+        await self._hook("after stop")
+        return self._seen(server_id)
+
+    async def destroy(self, server_id: UUID) -> None:
+        """Kill the agent and remove its folder."""
+        await self._hook("before destroy")
+        folder = self._folder(server_id)
+        if (folder / "server.json").exists():
+            await asyncio.to_thread(_kill, self._read(folder)["pid"])
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+        await self._hook("after destroy")
+
+    async def logs(self, server_id: UUID, *, tail: int) -> list[str]:
+        """The agent's last lines."""
+        log = self._folder(server_id) / "log"
+        return log.read_text().splitlines()[-tail:] if log.exists() else []
+
+    async def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
+        """New lines every tenth of a second."""
+        log = self._folder(server_id) / "log"
+        known = len(log.read_text().splitlines())
+        while log.exists():
+            lines = log.read_text().splitlines()
+            for line in lines[known:]:
+                yield line
+            known = len(lines)
+            await asyncio.sleep(0.1)
+
+    async def observe(self, server_id: UUID) -> Server | None:
+        """The server now."""
+        return self._seen(server_id) if (self._folder(server_id) / "server.json").exists() else None
+
+    def _spawn(self, folder: Path, facts: dict[str, Any]) -> "subprocess.Popen[bytes]":
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.light.agent", str(facts["port"]), str(facts["model"])],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=Path(__file__).parents[2],
+            )
+        process.returncode = 0  # detached on purpose: nobody waits for it
+        self._spawned.append(process)
+        return process
+
+    def _seen(self, server_id: UUID) -> Server:
+        folder = self._folder(server_id)
+        if not (folder / "server.json").exists():
+            return Server(server_id=server_id, instance_id=None, provider_ref=str(server_id), state=ServerState.GONE)
+        facts = self._read(folder)
+        alive = _alive(facts["pid"])
+        return Server(
+            server_id=server_id,
+            instance_id=UUID(facts["instance_id"]),
+            provider_ref=str(server_id),
+            state=ServerState.RUNNING if alive else ServerState.OFF,
+            address=Address(host="127.0.0.1", port=facts["port"]),
+            started_at=datetime.now(UTC) if alive else None,
+            ready=alive,
+        )
+
+    def _folder(self, server_id: UUID) -> Path:
+        return self._root / str(server_id)
+
+    def _read(self, folder: Path) -> dict[str, Any]:
+        try:
+            return json.loads((folder / "server.json").read_text())
+        except FileNotFoundError as error:
+            raise ServerNotFound(UUID(folder.name)) from error
+
+    def _write(self, folder: Path, facts: dict[str, Any]) -> None:
+        temporary = folder / "server.json.new"
+        temporary.write_text(json.dumps(facts))
+        temporary.replace(folder / "server.json")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def _kill(pid: int | None) -> None:
+    if pid is not None and _alive(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        while _alive(pid):
+            time.sleep(0.01)
+
+
+def _wait_open(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"the light agent did not open port {port}")
