@@ -125,23 +125,23 @@ class Envelope:
     def from_record(cls, headers: Headers, data: bytes) -> Self:
         """Read an envelope; raises ValueError when a required attribute is missing or malformed."""
         values = {name: _text(value) for name, value in headers if name in _REQUIRED or name in _OPTIONAL}
-        try:
-            return cls(
-                id=UUID(values["ce_id"]),
-                source=values["ce_source"],
-                type=values["ce_type"],
-                key=UUID(values["ce_subject"]),
-                version=_version(values["ce_sequence"]),
-                time=_aware(values["ce_time"]),
-                account_id=_optional_uuid(values.get("ce_accountid")),
-                correlation_id=_optional_uuid(values.get("ce_correlationid")),
-                causation_id=_optional_uuid(values.get("ce_causationid")),
-                log_epoch=int(values.get("ce_logepoch", "0")),
-                traceparent=values.get("traceparent"),
-                data=data,
-            )
-        except KeyError as error:
-            raise ValueError(f"header {error.args[0]} is missing") from error
+        for name in _REQUIRED:
+            if not values.get(name):
+                raise ValueError(f"header {name} is missing or empty")
+        return cls(
+            id=UUID(values["ce_id"]),
+            source=values["ce_source"],
+            type=values["ce_type"],
+            key=UUID(values["ce_subject"]),
+            version=_version(values["ce_sequence"]),
+            time=_aware(values["ce_time"]),
+            account_id=_optional_uuid(values.get("ce_accountid")),
+            correlation_id=_optional_uuid(values.get("ce_correlationid")),
+            causation_id=_optional_uuid(values.get("ce_causationid")),
+            log_epoch=int(values.get("ce_logepoch", "0")),
+            traceparent=values.get("traceparent"),
+            data=data,
+        )
 
     @classmethod
     def of_damaged(cls, headers: Headers, data: bytes) -> Self | None:

@@ -1,13 +1,15 @@
 """What the throw-away services do with events, and the switches by which a test makes them fail."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_common.events import Envelope
 from clawdeploy_common.handlers import Projectors, Reactors, Received
 from clawdeploy_common.work import Projection, UnitOfWork
 from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.integration.machinery.throwaway.events import Counted, Echoed
 from tests.integration.machinery.throwaway.models import reactions
@@ -39,6 +41,9 @@ class Handlers:
     feeds: bool = False
     cured: bool = False
     reactor_calls: int = 0
+    current: UUID | None = None
+    session: AsyncSession | None = None
+    before_reaction: Callable[[], Awaitable[None]] | None = None
     projectors: Projectors = field(default_factory=Projectors)
     reactors: Reactors = field(default_factory=Reactors)
 
@@ -65,6 +70,9 @@ class Handlers:
 
     async def _react(self, event: Counted, uow: UnitOfWork) -> None:
         self.reactor_calls += 1
+        self.current, self.session = uow.cause.key, uow.session
+        if self.before_reaction:
+            await self.before_reaction()
         cause = uow.cause
         await uow.session.execute(insert(reactions).values(key=cause.key, version=cause.version, note="counted"))
         self.swallow(event, kind="reactor")
