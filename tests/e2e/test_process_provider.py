@@ -209,7 +209,7 @@ async def kill_gateway(agent: Agent) -> None:
 async def until(condition: Callable[[], bool], *, seconds: float) -> None:
     """Ask again and again: what other processes do sends us no event."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.02)
 
 

@@ -181,6 +181,8 @@ def test_a_directory_behind_a_closed_door_is_moved(tmp_path: Path) -> None:
     assert moved == reachable(closed / "instances")
 
 
-@pytest.mark.parametrize(("memory_mb", "heap"), [(512, 320), (2048, 512), (8192, 1024)])
-def test_the_heap_follows_the_plan(memory_mb: int, heap: int) -> None:
-    assert heap_flags(memory_mb) == (f"--max-old-space-size={heap}", "--max-semi-space-size=4")
+@pytest.mark.parametrize(
+    ("memory_mb", "roomy", "heap"), [(512, False, 320), (2048, False, 512), (2048, True, 768), (8192, False, 1024)]
+)
+def test_the_heap_follows_the_plan(memory_mb: int, roomy: bool, heap: int) -> None:
+    assert heap_flags(memory_mb, roomy=roomy) == (f"--max-old-space-size={heap}", "--max-semi-space-size=4")

@@ -41,14 +41,13 @@ class Cell:
         return {SERVER_VARIABLE: self.server_id, DIRECTORY_VARIABLE: str(self.directory)}
 
     def members(self) -> dict[int, Process]:
-        """Every living process of the cell."""
+        """Every living process of the cell, as far as its uid or its marker shows."""
         _reap()
-        processes = procfs.living()
         if self.uid is not None:
-            roots = {p.pid for p in processes.values() if p.uid == self.uid}
-        else:
-            roots = {pid for pid in processes if self._is_marked(pid)}
-        return {pid: processes[pid] for pid in procfs.with_descendants(roots, processes)}
+            return procfs.owned_by(self.uid)
+        processes = procfs.living()
+        marked = {pid for pid in processes if self._is_marked(pid)}
+        return {pid: processes[pid] for pid in procfs.with_descendants(marked, processes)}
 
     def _is_marked(self, pid: int) -> bool:
         return self.marker.items() <= procfs.environment(pid).items()
@@ -109,13 +108,18 @@ class Cell:
             _send(process.pid, signal.SIGTERM)
 
     def kill(self) -> bool:
-        """Kill everything in the cell; True when nothing is left alive. Processes that fork meanwhile are met in a later round."""
+        """Kill everything in the cell; True when nothing is left alive.
+
+        The first round takes descendants too, which may run under another uid by a setuid program; a process that forks meanwhile
+        is met in a later round.
+        """
+        condemned = procfs.with_descendants(set(self.members()), procfs.living())
         for _ in range(_KILL_ROUNDS):
-            members = self.members()
-            if not members:
-                return True
-            for pid in members:
+            for pid in condemned:
                 _send(pid, signal.SIGKILL)
+            condemned = set(self.members())
+            if not condemned:
+                return True
             time.sleep(0.02)
         return False
 

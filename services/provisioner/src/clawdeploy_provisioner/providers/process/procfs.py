@@ -1,7 +1,7 @@
 """What Linux says about processes (proc(5))."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +27,28 @@ def boot_id() -> str:
 
 def living() -> dict[int, Process]:
     """Every process that is not a zombie, ourselves left out."""
-    own = os.getpid()
-    found = (read(int(name)) for name in os.listdir(_PROC) if name.isdigit() and int(name) != own)  # noqa: PTH208 - names are enough
+    return _read_all(_pids())
+
+
+def owned_by(uid: int) -> dict[int, Process]:
+    """The living processes of one uid; much cheaper than ``living``, which reads every process of the machine."""
+    return _read_all(pid for pid in _pids() if _uid_of(pid) == uid)
+
+
+def _read_all(pids: Iterable[int]) -> dict[int, Process]:
+    found = (read(pid) for pid in pids if pid != os.getpid())
     return {process.pid: process for process in found if process is not None}
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir(_PROC) if name.isdigit())  # noqa: PTH208 - names are enough
+
+
+def _uid_of(pid: int) -> int | None:
+    try:
+        return os.stat(f"{_PROC}/{pid}").st_uid  # noqa: PTH116 - a Path for each process of the machine would cost more
+    except FileNotFoundError:
+        return None
 
 
 def read(pid: int) -> Process | None:
@@ -77,11 +96,6 @@ def with_descendants(roots: set[int], processes: dict[int, Process]) -> set[int]
     return found
 
 
-def uids() -> Iterator[int]:
-    """The uid of every process, zombies included."""
-    for name in os.listdir(_PROC):  # noqa: PTH208 - names are enough
-        if name.isdigit():
-            try:
-                yield (_PROC / name).stat().st_uid
-            except FileNotFoundError:
-                continue
+def uids() -> set[int]:
+    """The uids that have a process, zombies included."""
+    return {uid for pid in _pids() if (uid := _uid_of(pid)) is not None}

@@ -80,17 +80,18 @@ class ProcessProvider:
 
     async def list_servers(self) -> Listing:
         """Every server of this platform, those whose directory somebody removed as GONE; one that cannot be read makes it incomplete."""
-        complete = await asyncio.to_thread(self._settings.instances_dir.is_dir)
-        servers: list[Server] = []
-        for server_id in await self._inventory.ids():
-            try:
-                server = await self.observe(server_id)
-            except (OSError, ValueError) as error:
-                log.warning("server.unreadable", server_id=str(server_id), error=type(error).__name__)
-                complete = False
-                continue
-            servers += [] if server is None else [server]
-        return Listing(servers=servers, complete=complete)
+        is_there = await asyncio.to_thread(self._settings.instances_dir.is_dir)
+        answers = await asyncio.gather(*map(self._observed, await self._inventory.ids()))
+        servers = [server for answer in answers for server in answer.servers]
+        return Listing(servers=servers, complete=is_there and all(answer.complete for answer in answers))
+
+    async def _observed(self, server_id: UUID) -> Listing:
+        try:
+            server = await self.observe(server_id)
+        except (OSError, ValueError) as error:
+            log.warning("server.unreadable", server_id=str(server_id), error=type(error).__name__)
+            return Listing(servers=[], complete=False)
+        return Listing(servers=[] if server is None else [server], complete=True)
 
     async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
         """Install OpenClaw once for the whole machine, and the plugins this agent's channels need."""
@@ -117,7 +118,7 @@ class ProcessProvider:
             await asyncio.to_thread(
                 sight.files.write_configuration, text, secrets=dict(bundle.environment), owner=record.owner
             )
-            configured = Configured(version=bundle.version, identity=bundle.config.identity, channels=list(channels))
+            configured = _configured(bundle, channels)
             await asyncio.to_thread(sight.files.write, record.model_copy(update={"configured": configured}))
             log.info("configuration.written", server_id=str(server_id), version=bundle.version)
 
@@ -171,7 +172,7 @@ class ProcessProvider:
 
         Answers the servers it did something about. The inventory loop calls it every few seconds.
         """
-        handled = [await self._supervise_one(server_id) for server_id in await self._inventory.ids()]
+        handled = await asyncio.gather(*map(self._supervise_one, await self._inventory.ids()))
         return [server for server in handled if server is not None]
 
     async def park(self) -> int:
@@ -243,6 +244,11 @@ def _record(spec: ServerSpec, reservation: Reservation) -> ServerRecord:
         uid=reservation.uid,
         created_at=datetime.now(UTC),
     )
+
+
+def _configured(bundle: Bundle, channels: Collection[Channel]) -> Configured:
+    roomy = bundle.config.plugins == "full" or any(plugin_spec(channel) for channel in channels)
+    return Configured(version=bundle.version, identity=bundle.config.identity, channels=list(channels), roomy=roomy)
 
 
 def _placement(port: int, sight: Sight) -> Placement:

@@ -30,11 +30,12 @@ class Failure(BaseModel):
 
 
 class Configured(BaseModel):
-    """The configuration in place, as far as starting needs it."""
+    """The configuration in place, as far as starting needs it; ``roomy``: it loads more than the lean set of plugins."""
 
     version: int
     identity: GatewayIdentity
-    channels: list[str]
+    channels: list[Channel]
+    roomy: bool = False
 
 
 class ServerRecord(BaseModel):

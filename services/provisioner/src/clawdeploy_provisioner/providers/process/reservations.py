@@ -96,7 +96,7 @@ class Reservations:
 
     def _free_uid(self, book: _Book) -> int:
         """The next uid in turn, so that one comes back as late as possible, that no process, user or reservation has."""
-        used = {entry.uid for entry in book.taken} | set(procfs.uids())
+        used = {entry.uid for entry in book.taken} | procfs.uids()
         uids = self._settings.uids
         after = [uid for uid in uids if uid >= book.next_uid]
         for uid in [*after, *uids]:
@@ -127,7 +127,7 @@ def is_free(port: int) -> bool:
 
 def _without_abandoned(book: _Book) -> _Book:
     """Without the entries whose directory somebody removed and whose uid runs nothing any more."""
-    busy = set(procfs.uids())
+    busy = procfs.uids()
     kept = [entry for entry in book.taken if entry.directory.exists() or (entry.uid is not None and entry.uid in busy)]
     return book.model_copy(update={"taken": kept})
 
