@@ -1,0 +1,8 @@
+"""``python -m clawdeploy_billing``: serve until told to stop."""
+
+from clawdeploy_billing.main import build
+from clawdeploy_billing.settings import BillingSettings
+from clawdeploy_common.service import serve
+
+if __name__ == "__main__":
+    serve(*build(BillingSettings.model_validate({})))
