@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
-from clawdeploy_common import events
-from clawdeploy_common.migrating import migrate
-
 from tests.engines.databases import Database, Postgres
+from tests.engines.ports import free_ports
 from tests.integration.machinery import throwaway
 from tests.integration.machinery.machine import Machine, settings_for
 from tests.integration.machinery.throwaway.models import metadata
+
+from clawdeploy_common import events
+from clawdeploy_common.migrating import migrate
 
 SERVICES = ("api", "provisioner")
 
@@ -39,6 +40,12 @@ async def database(postgres: Postgres, migrated: Database) -> AsyncGenerator[Dat
     database = await postgres.create(template=migrated.name)
     yield replace(database)
     await postgres.drop(database)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port on which nobody listens."""
+    return free_ports(1)[0]
 
 
 @pytest.fixture

@@ -6,6 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
+from tests.engines.databases import Database as TestDatabase
+from tests.integration.machinery.throwaway.events import Counted
+from tests.integration.machinery.throwaway.handlers import Handlers
+from tests.integration.machinery.throwaway.models import metadata
+
 from clawdeploy_common.database import Database
 from clawdeploy_common.dead_letters import DeadLetters
 from clawdeploy_common.drainer import Drainer
@@ -16,12 +22,6 @@ from clawdeploy_common.replay import Replay
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_common.subscription import Subscription
 from clawdeploy_common.supervision import TaskGroup
-from sqlalchemy import text
-
-from tests.engines.databases import Database as TestDatabase
-from tests.integration.machinery.throwaway.events import Counted
-from tests.integration.machinery.throwaway.handlers import Handlers
-from tests.integration.machinery.throwaway.models import metadata
 
 INTERNAL_SECRET = "an internal secret that is long enough for tests"
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from itertools import count
 from uuid import UUID
 
+from tests.integration.machinery.machine import Machine
+from tests.integration.machinery.throwaway.events import Counted
+
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.events import SOURCE_PREFIX, Envelope, Event, encode, topic_of
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.records import Record
-
-from tests.integration.machinery.machine import Machine
-from tests.integration.machinery.throwaway.events import Counted
 
 _offsets = count()
 

@@ -3,23 +3,42 @@
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import pytest
-from clawdeploy_common.errors import EventTooLarge
-from clawdeploy_common.events import MAX_EVENT_BYTES
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
-
 from tests.integration.machinery.machine import Machine
 from tests.integration.machinery.throwaway.events import Counted, Ignored
 from tests.integration.machinery.throwaway.models import reactions
+
+from clawdeploy_common.errors import EventTooLarge
+from clawdeploy_common.events import MAX_EVENT_BYTES
+from clawdeploy_common.work import UnitOfWork
 
 WRITERS, ROUNDS, KEYS = 50, 12, 4
 
 
 class Oops(Exception):
     """A failure in the middle of a request."""
+
+
+async def change(machine: Machine, key: UUID, *, then: Callable[[UnitOfWork], Awaitable[None]] | None = None) -> None:
+    """Change state, announce it, draw the version; then whatever happens before the commit."""
+    async with machine.database.transaction() as unit:
+        await unit.session.execute(insert(reactions).values(key=key, version=1, note="changed"))
+        unit.outbox.add(Counted(amount=1), key=key)
+        await unit.flush()
+        if then:
+            await then(unit)
+
+
+async def fail(unit: UnitOfWork) -> None:
+    """End the transaction when its versions are drawn."""
+    await unit.flush()
+    raise Oops
 
 
 async def counts(machine: Machine) -> tuple[int, int, int]:
@@ -31,9 +50,7 @@ async def counts(machine: Machine) -> tuple[int, int, int]:
 
 async def test_state_and_event_commit_together(producer: Machine) -> None:
     """INVARIANT: a committed state change has its event."""
-    async with producer.database.transaction() as unit:
-        await unit.session.execute(insert(reactions).values(key=uuid4(), version=1, note="changed"))
-        unit.outbox.add(Counted(amount=1), key=uuid4())
+    await change(producer, uuid4())
     assert await counts(producer) == (1, 1, 1)
 
 
@@ -41,11 +58,7 @@ async def test_a_rollback_leaves_neither_state_nor_event(producer: Machine) -> N
     """INVARIANT: what was rolled back was never announced, and draws no version."""
     key = uuid4()
     with pytest.raises(Oops):
-        async with producer.database.transaction() as unit:
-            await unit.session.execute(insert(reactions).values(key=key, version=1, note="changed"))
-            unit.outbox.add(Counted(amount=1), key=key)
-            await unit.flush()
-            raise Oops
+        await change(producer, key, then=fail)
     assert await counts(producer) == (0, 0, 0)
     await producer.emit(key, 1)
     assert await producer.scalar("SELECT version FROM outbox") == 1
@@ -54,13 +67,13 @@ async def test_a_rollback_leaves_neither_state_nor_event(producer: Machine) -> N
 async def test_a_crash_before_the_commit_leaves_neither(producer: Machine) -> None:
     """INVARIANT: a connection that dies between the event and the commit leaves neither."""
     key = uuid4()
+
+    async def cut(unit: UnitOfWork) -> None:
+        mine = await unit.session.scalar(text("SELECT pg_backend_pid()"))
+        await producer.scalar("SELECT pg_terminate_backend(:pid)", pid=mine)
+
     with pytest.raises(DBAPIError):
-        async with producer.database.transaction() as unit:
-            await unit.session.execute(insert(reactions).values(key=key, version=1, note="changed"))
-            unit.outbox.add(Counted(amount=1), key=key)
-            await unit.flush()
-            mine = await unit.session.scalar(text("SELECT pg_backend_pid()"))
-            await producer.scalar("SELECT pg_terminate_backend(:pid)", pid=mine)
+        await change(producer, key, then=cut)
     assert await counts(producer) == (0, 0, 0)
 
 
@@ -71,15 +84,12 @@ async def test_versions_are_gapless_under_many_writers(producer: Machine) -> Non
     async def write(seed: int) -> None:
         chance = random.Random(seed)  # noqa: S311 - a shuffle, no secret
         for number in range(ROUNDS):
-            try:
+            with suppress(Oops):
                 async with producer.database.transaction() as unit:
                     for key in chance.choices(keys, k=chance.randint(1, 5)):
                         unit.outbox.add(Counted(amount=number), key=key)
                     if chance.random() < 0.2:
-                        await unit.flush()
-                        raise Oops
-            except Oops:
-                pass
+                        await fail(unit)
 
     await asyncio.gather(*(write(seed) for seed in range(WRITERS)))
     versions: defaultdict[UUID, list[int]] = defaultdict(list)
@@ -103,10 +113,12 @@ async def test_events_of_one_transaction_keep_their_order(producer: Machine) -> 
 
 async def test_an_event_too_large_is_refused_before_the_commit(producer: Machine) -> None:
     """INVARIANT: an oversize event fails the transaction that would announce it, not the relay."""
+
+    async def announce_too_much(unit: UnitOfWork) -> None:
+        unit.outbox.add(Ignored(note="x" * MAX_EVENT_BYTES), key=uuid4())
+
     with pytest.raises(EventTooLarge):
-        async with producer.database.transaction() as unit:
-            await unit.session.execute(insert(reactions).values(key=uuid4(), version=1, note="changed"))
-            unit.outbox.add(Ignored(note="x" * MAX_EVENT_BYTES), key=uuid4())
+        await change(producer, uuid4(), then=announce_too_much)
     assert await counts(producer) == (0, 0, 0)
 
 
@@ -121,4 +133,4 @@ async def test_the_web_role_adds_events_and_jobs_and_reads_neither(producer: Mac
     for table in ("outbox", "jobs", "parked_events", "progress"):
         with pytest.raises(DBAPIError, match="permission denied"):
             async with producer.database.web_transaction(None) as unit:
-                await unit.session.execute(text(f"SELECT * FROM {table}"))
+                await unit.session.execute(text(f"TABLE {table}"))

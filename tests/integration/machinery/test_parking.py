@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
+from tests.integration.machinery.machine import Machine, eventually
+from tests.integration.machinery.records import envelope, parked, record, record_of, stream
+from tests.integration.machinery.throwaway.events import Counted
+
 from clawdeploy_common import parking
 from clawdeploy_common.dead_letters import DeadLetterNotFound
 from clawdeploy_common.events import Envelope
 from clawdeploy_common.records import Record
-from sqlalchemy import text
-
-from tests.integration.machinery.machine import Machine, eventually
-from tests.integration.machinery.records import envelope, parked, record, record_of, stream
-from tests.integration.machinery.throwaway.events import Counted
 
 Damage = Sequence[tuple[str, bytes | None]]
 

@@ -3,7 +3,6 @@
 from uuid import uuid4
 
 import pytest
-
 from tests.engines.databases import Database
 from tests.integration.machinery.machine import Machine, eventually, settings_for
 

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 _EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))")
 _VERSIONS = text("SELECT source, key, version FROM progress WHERE kind = 'projector' AND version > 0")
+_PARKED = text("SELECT DISTINCT source, key FROM parked_events WHERE kind = 'projector' AND state <> 'dropped'")
 _FORGET_PROGRESS = text("DELETE FROM progress WHERE kind = 'projector'")
 _FORGET_PARKED = text("DELETE FROM parked_events WHERE kind = 'projector' AND state <> 'dropped'")
 
@@ -63,7 +64,7 @@ class Replay:
                     events += len(records)
             except KafkaError as error:
                 raise TemporaryError("the broker does not answer", retry_after=10) from error
-            _check(before, await _versions(unit))
+            await _check(unit, before)
         seconds = time.monotonic() - started
         log.info("projections.replayed", events=events, seconds=round(seconds, 3))
         return Replayed(events, seconds)
@@ -76,7 +77,10 @@ class Replay:
 
     async def _log(self) -> AsyncIterator[list[Record]]:
         """The whole log of all topics, to the high-water marks of its partitions."""
+        if not self._topics:
+            return
         consumer: Any = AIOKafkaConsumer(
+            *self._topics,
             bootstrap_servers=self._settings.kafka_bootstrap_servers,
             group_id=None,
             auto_offset_reset="earliest",
@@ -85,15 +89,10 @@ class Replay:
         )
         try:
             await consumer.start()
-            for topic in self._topics:
-                partitions = [
-                    TopicPartition(topic, p)
-                    for p in sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))
-                ]
-                consumer.assign(partitions)
-                await consumer.seek_to_beginning(*partitions)
-                async for records in _read_to_end(consumer, partitions):
-                    yield records
+            partitions = sorted(consumer.assignment())
+            _check_topics(self._topics, partitions)
+            async for records in _read_to_end(consumer, partitions):
+                yield records
         finally:
             await consumer.stop()
 
@@ -102,18 +101,21 @@ async def _versions(unit: UnitOfWork) -> dict[Position, int]:
     return {(row.source, row.key): row.version for row in await unit.session.execute(_VERSIONS)}
 
 
-def _check(before: dict[Position, int], after: dict[Position, int]) -> None:
+async def _check(unit: UnitOfWork, before: dict[Position, int]) -> None:
+    after = await _versions(unit)
     missing = [at for at, version in before.items() if after.get(at, 0) < version]
+    parked = {(row.source, row.key) for row in await unit.session.execute(_PARKED)}
+    failing = [at for at in missing if at in parked]
+    if failing:
+        raise TemporaryError(f"events of {len(failing)} streams that had been applied fail now; nothing was changed")
     if missing:
         raise LogIncomplete(f"{len(missing)} streams end earlier in the log than what had been applied", retry_after=5)
 
 
-async def _partitions(consumer: Any, topic: str) -> set[int]:
-    await consumer.topics()
-    found = consumer.partitions_for_topic(topic)
-    if not found:
-        raise LogIncomplete(f"topic {topic} is not there", retry_after=5)
-    return set(found)
+def _check_topics(topics: Sequence[str], partitions: Sequence[TopicPartition]) -> None:
+    absent = set(topics) - {at.topic for at in partitions}
+    if absent:
+        raise LogIncomplete(f"the broker does not have {', '.join(sorted(absent))}", retry_after=5)
 
 
 async def _read_to_end(consumer: Any, partitions: Sequence[TopicPartition]) -> AsyncIterator[list[Record]]:

@@ -4,15 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from tests.integration.machinery.throwaway.events import Counted, Echoed
+from tests.integration.machinery.throwaway.models import reactions
+
 from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_common.events import Envelope
 from clawdeploy_common.handlers import Projectors, Reactors, Received
 from clawdeploy_common.work import Projection, UnitOfWork
-from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, insert, text
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from tests.integration.machinery.throwaway.events import Counted, Echoed
-from tests.integration.machinery.throwaway.models import reactions
 
 _TALLY = text(
     """

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from sqlalchemy import BigInteger, Column, Identity, MetaData, Table, Text, Uuid
+
 from clawdeploy_common.feed import add_feed_tables
 from clawdeploy_common.tables import OWNED, PROJECTION, add_common_tables
-from sqlalchemy import BigInteger, Column, Identity, MetaData, Table, Text, Uuid
 
 metadata = MetaData()
 common = add_common_tables(metadata)

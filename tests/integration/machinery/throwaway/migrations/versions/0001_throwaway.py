@@ -1,6 +1,7 @@
 """The machinery, the feed, and two tables."""
 
 from alembic import op
+
 from clawdeploy_common.schema import create_feed, create_machinery
 
 revision = "0001"
