@@ -1,0 +1,152 @@
+"""`claw up`, `status` and `down` on the whole local platform: every process is real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engines.ports import free_ports
+
+from clawdeploy_cli.processes import identify, wait_gone
+from clawdeploy_cli.secret_store import Secrets
+
+CLAW = Path(sys.executable).with_name("claw")
+PROCESSES = {"postgres", "broker", "openrouter-stand-in", "provisioner", "monitor", "billing", "api"}
+
+
+class Local:
+    """One platform with its own home and port."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        [self.port] = free_ports(1)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `claw` is run with: nothing of this machine's settings."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return {**kept, "CLAWDEPLOY_HOME": str(self.folder / "home"), "CLAWDEPLOY_PORT": str(self.port)}
+
+    def claw(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        command = [str(CLAW), *arguments]
+        return subprocess.run(
+            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
+        )
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        """`claw status --json`, by name."""
+        answered = json.loads(self.claw("status", "--json").stdout)
+        return {service["name"]: service for service in answered["services"]}
+
+    def supervisor(self) -> int:
+        """Pid of the supervisor."""
+        return json.loads((self.folder / "home" / "run" / "state.json").read_text())["supervisor"]["pid"]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Generator[Local]:
+    platform = Local(_open_folder(tmp_path_factory) / "one")
+    up = platform.claw("up")
+    assert up.returncode == 0, up.stderr
+    yield platform
+    platform.claw("clean", "--yes")
+
+
+def _open_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder that other users can pass through, as a checkout's parents usually are."""
+    folder = factory.mktemp("platform")
+    for path in (folder, folder.parent, folder.parent.parent):
+        path.chmod(0o711)
+    return folder
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.3)
+
+
+def test_status_lists_every_process_engines_included(local: Local) -> None:
+    services = local.services()
+    assert services.keys() == PROCESSES
+    for service in services.values():
+        assert service.keys() == {"name", "pid", "state", "since", "address"}
+        assert service["state"] == "ready"
+        assert Path(f"/proc/{service['pid']}").exists()
+
+
+def test_a_second_up_finds_the_platform_running_and_changes_nothing(local: Local) -> None:
+    before = {name: service["pid"] for name, service in local.services().items()}
+    up = local.claw("up")
+    assert up.returncode == 0
+    assert "running already" in up.stderr
+    assert {name: service["pid"] for name, service in local.services().items()} == before
+
+
+def test_the_key_that_up_made_signs_in(local: Local) -> None:
+    assert local.claw("auth", "token").stdout.startswith("claw_")
+    account = json.loads(local.claw("api", "GET", "/v1/me").stdout)
+    assert account["role"] == "admin"
+
+
+@pytest.mark.parametrize("name", sorted(PROCESSES))
+def test_a_killed_process_comes_back(local: Local, name: str) -> None:
+    """INVARIANT: kill -9 of any process of the platform is mended without anybody's help."""
+    before = local.services()[name]["pid"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: (now := local.services()[name])["pid"] not in {None, before} and now["state"] == "ready")
+    until(lambda: local.claw("status").returncode == 0)
+
+
+def test_no_secret_is_in_a_command_line_and_the_encryption_key_only_where_it_is_needed(local: Local) -> None:
+    secrets = Secrets.model_validate_json((local.folder / "home" / "secrets.json").read_bytes())
+    made = secrets.model_dump(exclude={"database_passwords"})
+    values = [*map(str, made.values()), *secrets.database_passwords.values()]
+    for name, service in local.services().items():
+        arguments = Path(f"/proc/{service['pid']}/cmdline").read_text()
+        assert not [value for value in values if value in arguments]
+        environment = Path(f"/proc/{service['pid']}/environ").read_text(errors="replace")
+        assert (secrets.encryption_key in environment) == (name == "provisioner")
+
+
+def test_another_platform_runs_beside_it(local: Local) -> None:
+    other = Local(local.folder.parent / "two")
+    try:
+        assert other.claw("up").returncode == 0
+        assert json.loads(other.claw("api", "GET", "/v1/me").stdout)["role"] == "admin"
+        assert not {service["pid"] for service in other.services().values()} & {
+            service["pid"] for service in local.services().values()
+        }
+    finally:
+        assert other.claw("clean", "--yes").returncode == 0
+    assert not (other.folder / "home").exists()
+
+
+def test_a_killed_supervisor_leaves_nothing_and_the_next_up_mends_it(local: Local) -> None:
+    children = [found for service in local.services().values() if (found := identify(service["pid"]))]
+    os.kill(local.supervisor(), signal.SIGKILL)
+    assert wait_gone(children, timeout_s=20)
+    assert local.claw("status").returncode == 4
+    assert local.claw("up").returncode == 0
+    assert local.services().keys() == PROCESSES
+
+
+def test_down_ends_every_process_and_keeps_the_data(local: Local) -> None:
+    children = [found for service in local.services().values() if (found := identify(service["pid"]))]
+    account = local.claw("api", "GET", "/v1/me").stdout
+    assert local.claw("down").returncode == 0
+    assert wait_gone(children, timeout_s=1)
+    status = local.claw("status", "--json")
+    assert (status.returncode, json.loads(status.stdout)) == (4, {"services": []})
+    assert local.claw("ls").returncode == 4
+    assert local.claw("up").returncode == 0
+    assert json.loads(local.claw("api", "GET", "/v1/me").stdout)["id"] == json.loads(account)["id"]
