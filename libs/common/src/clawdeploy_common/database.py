@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from clawdeploy_common.settings import ServiceSettings
-from clawdeploy_common.wakeup import Wakeup
+from clawdeploy_common.wakeup import Signals, Wakeup
 from clawdeploy_common.work import UnitOfWork
 
 # A peer that vanished without a word is noticed after 5 + 3 × 5 s, so its locks are freed (PostgreSQL manual, 19.3.2).
@@ -31,6 +31,7 @@ class Database:
         self.producer = producer
         self.outbox_filled = Wakeup()
         self.jobs_added = Wakeup()
+        self.feed_grown = Signals()
         self.events_added = Wakeup()
         self.owner = _engine(settings.database_url.get_secret_value(), producer, settings.database_pool_size)
         self.web = _engine(settings.database_web_url.get_secret_value(), producer, settings.database_pool_size)
@@ -84,6 +85,8 @@ class Database:
             self.events_added.set()
         if unit.jobs.added:
             self.jobs_added.set()
+        for account_id in unit.feed.grown:
+            self.feed_grown.set(account_id)
 
 
 def _engine(url: str, schema: str, pool_size: int) -> AsyncEngine:

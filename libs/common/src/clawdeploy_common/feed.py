@@ -92,6 +92,7 @@ class FeedWriter:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
         self._pending: list[tuple[UUID, Envelope, bool]] = []
+        self.grown: set[UUID] = set()
 
     def add(self, envelope: Envelope, *, account_id: UUID, internal: bool) -> None:
         """Append an event to its account's feed; ``internal`` ones are shown on the live stream only."""
@@ -103,6 +104,7 @@ class FeedWriter:
             pending, self._pending = self._pending, []
             await self._session.flush()
             await self._session.execute(_INSERT, _columns(pending))
+            self.grown.update(account_id for account_id, _, _ in pending)
 
     def discard(self) -> None:
         """Forget buffered entries, when the savepoint they belong to was rolled back."""

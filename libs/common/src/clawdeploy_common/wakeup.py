@@ -1,6 +1,7 @@
 """An in-process signal with a timeout: wake-up after commit, plus a short poll for what other replicas did."""
 
 import asyncio
+from uuid import UUID
 
 
 class Wakeup:
@@ -21,3 +22,20 @@ class Wakeup:
             return
         finally:
             self._event.clear()
+
+
+class Signals:
+    """Wake-ups by id, for any number of waiters; what is not waited for costs nothing."""
+
+    def __init__(self) -> None:
+        self._events: dict[UUID, asyncio.Event] = {}
+
+    def next(self, key: UUID) -> asyncio.Event:
+        """The event of the next signal; take it before looking, so that nothing between looking and waiting is missed."""
+        return self._events.setdefault(key, asyncio.Event())
+
+    def set(self, key: UUID) -> None:
+        """Wake everybody who waits for this id."""
+        event = self._events.pop(key, None)
+        if event is not None:
+            event.set()
