@@ -24,11 +24,9 @@ from clawdeploy_provisioner.providers.protocol import Bundle, Server, ServerSpec
 
 MODEL = "openai/gpt-5.2"
 MANAGEMENT_KEY = "sk-or-v1-" + "management" * 4
-TOOLS = Path(
-    os.environ.get(
-        "CLAWDEPLOY_TEST_TOOLS_DIR", "/var/lib/clawdeploy/test-tools" if os.geteuid() == 0 else "build/test-tools"
-    )
-)
+TOOLS = Path(os.environ.get("CLAWDEPLOY_TEST_TOOLS_DIR") or Path(__file__).parents[2] / "build" / "test-tools")
+"""OpenClaw and Node for the tests: installed by the first that needs them, removed by `make clean`."""
+
 START_SECONDS = 90
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,8 +94,10 @@ def _shape(value: JsonValue, *, key: str = "") -> JsonValue:
 
 
 def _remember(path: Path) -> None:
-    path.parent.mkdir(mode=0o755, exist_ok=True)
-    write_atomically(path.parent, path.name, b"", mode=0o644)
+    """Where the tools belong to somebody else the verdict is simply asked again."""
+    with suppress(PermissionError):
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        write_atomically(path.parent, path.name, b"", mode=0o644)
 
 
 async def _ask(document: dict[str, JsonValue], tools: Tools) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from clawdeploy_common.errors import TemporaryError
-from clawdeploy_provisioner.disk import locked
+from clawdeploy_provisioner.disk import locked, try_lock
 from clawdeploy_provisioner.openclaw.environment import for_npm
 from clawdeploy_provisioner.openclaw.tree import LOCKED, Tools, node_version
 from clawdeploy_provisioner.openclaw.version import OPENCLAW_VERSION
@@ -57,12 +57,22 @@ async def ensure_openclaw(root: Path, *, progress: Progress = silent) -> Tools:
     if await asyncio.to_thread(_is_complete, tools):
         return tools
     await asyncio.to_thread(_make_root, root)
+    lock = root / ".install.lock"
     try:
-        async with locked(root / ".install.lock", patience=PATIENCE):
+        await _say_if_held(lock, progress)
+        async with locked(lock, patience=PATIENCE):
             await _install_missing(tools, progress)
     except TimeoutError as error:
         raise OpenClawNotInstalled(str(error), retry_after=30) from error
     return tools
+
+
+async def _say_if_held(lock: Path, progress: Progress) -> None:
+    handle = try_lock(lock)
+    if handle is None:
+        await progress("Another process is installing OpenClaw here; waiting for it")
+    else:
+        os.close(handle)
 
 
 def _is_complete(tools: Tools) -> bool:
@@ -119,17 +129,25 @@ def _open_to_readers(top: Path) -> None:
 
 
 async def _install_openclaw(tools: Tools, progress: Progress) -> None:
-    beside = await asyncio.to_thread(_new_directory, tools.root)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(LOCKED / name, beside / name)
     started = time.monotonic()
-    await _run_npm_ci(tools, beside, progress)
-    await asyncio.to_thread(_verify, beside)
-    await asyncio.to_thread(_open_to_readers, beside)
+    beside = await asyncio.to_thread(_new_directory, tools.root)
+    try:
+        await _fill(tools, beside, progress)
+    except BaseException:
+        await asyncio.to_thread(shutil.rmtree, beside)
+        raise
     await asyncio.to_thread(beside.rename, tools.openclaw_home)
     seconds = time.monotonic() - started
     log.info("openclaw.installed", version=OPENCLAW_VERSION, seconds=round(seconds, 1))
     await progress(f"OpenClaw {OPENCLAW_VERSION} is installed ({seconds:.0f} s)")
+
+
+async def _fill(tools: Tools, directory: Path, progress: Progress) -> None:
+    for name in ("package.json", "package-lock.json"):
+        await asyncio.to_thread(shutil.copyfile, LOCKED / name, directory / name)
+    await _run_npm_ci(tools, directory, progress)
+    await asyncio.to_thread(_verify, directory)
+    await asyncio.to_thread(_open_to_readers, directory)
 
 
 async def _run_npm_ci(tools: Tools, directory: Path, progress: Progress) -> None:
