@@ -130,7 +130,8 @@ def test_the_services_optional_settings_are_handed_on_from_the_environment_and_d
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").write_text("CLAWDEPLOY_INVENTORY_SECONDS=3\nCLAWDEPLOY_API_KEY=claw_x\nOTHER=1\n")  # pragma: allowlist secret
+    planted = "CLAWDEPLOY_API_KEY=claw_x"  # pragma: allowlist secret
+    (tmp_path / ".env").write_text(f"CLAWDEPLOY_INVENTORY_SECONDS=3\n{planted}\nOTHER=1\n")
     monkeypatch.setenv("CLAWDEPLOY_START_SECONDS", "30")
     monkeypatch.setenv("CLAWDEPLOY_SOME_SECRET", "hidden")
     environment = {spec.name: spec.environment for spec in plan(load_settings(), tmp_path, Secrets()).specs}["monitor"]
