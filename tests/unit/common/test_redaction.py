@@ -2,6 +2,7 @@ import base64
 from urllib.parse import quote
 
 import pytest
+
 from clawdeploy_common.redaction import REDACTED, Redactor
 
 PLANTED = 'pa"ss/word+ÿ'

@@ -59,7 +59,7 @@ def decrypt_at_rest(stored: bytes, *, key: bytes, purpose: bytes) -> bytes:
     """The inverse of :func:`encrypt_at_rest`; raises SealBroken when the key or the purpose differ."""
     try:
         return AESGCM(key).decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], purpose)
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:
         raise SealBroken("the stored key does not open with ENCRYPTION_KEY") from error
 
 
