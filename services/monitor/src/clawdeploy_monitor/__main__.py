@@ -1,0 +1,8 @@
+"""``python -m clawdeploy_monitor``: serve until told to stop."""
+
+from clawdeploy_common.service import serve
+from clawdeploy_monitor.main import build
+from clawdeploy_monitor.settings import MonitorSettings
+
+if __name__ == "__main__":
+    serve(*build(MonitorSettings.model_validate({})))
