@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from pydantic import JsonValue
-from tests.e2e.openclaw import Agent, Model, Platform, model_stand_in, platform_of
 
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.redaction import REDACTED
@@ -35,6 +34,7 @@ from clawdeploy_provisioner.providers.protocol import (
     ServerState,
     require_alive,
 )
+from tests.e2e.openclaw import Agent, Model, Platform, model_stand_in, platform_of
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give an instance a uid of its own")
 PLANTED = "planted-secret-7f3a"
