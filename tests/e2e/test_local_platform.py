@@ -3,76 +3,25 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.engines.ports import free_ports
 
 from clawdeploy_cli.processes import identify, wait_gone
 from clawdeploy_cli.secret_store import Secrets
+from tests.e2e.local import Local, open_folder, until
 
-CLAW = Path(sys.executable).with_name("claw")
 PROCESSES = {"postgres", "broker", "openrouter-stand-in", "provisioner", "monitor", "billing", "api"}
-
-
-class Local:
-    """One platform with its own home and port."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        [self.port] = free_ports(1)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What `claw` is run with: nothing of this machine's settings."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return {**kept, "CLAWDEPLOY_HOME": str(self.folder / "home"), "CLAWDEPLOY_PORT": str(self.port)}
-
-    def claw(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        command = [str(CLAW), *arguments]
-        return subprocess.run(
-            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
-        )
-
-    def services(self) -> dict[str, dict[str, Any]]:
-        """`claw status --json`, by name."""
-        answered = json.loads(self.claw("status", "--json").stdout)
-        return {service["name"]: service for service in answered["services"]}
-
-    def supervisor(self) -> int:
-        """Pid of the supervisor."""
-        return json.loads((self.folder / "home" / "run" / "state.json").read_text())["supervisor"]["pid"]
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Generator[Local]:
-    platform = Local(_open_folder(tmp_path_factory) / "one")
+    platform = Local(open_folder(tmp_path_factory) / "one")
     up = platform.claw("up")
     assert up.returncode == 0, up.stderr
     yield platform
     platform.claw("clean", "--yes")
-
-
-def _open_folder(factory: pytest.TempPathFactory) -> Path:
-    """A folder that other users can pass through, as a checkout's parents usually are."""
-    folder = factory.mktemp("platform")
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(0o711)
-    return folder
-
-
-def until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.3)
 
 
 def test_status_lists_every_process_engines_included(local: Local) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from clawdeploy_cli.errors import Refused, UsageProblem
 
 MARKER = "clawdeploy-home"
+TOOLS_VARIABLE = "CLAWDEPLOY_TOOLS_DIR"
 _OUTSIDE = Path("/var/lib/clawdeploy")
 
 
@@ -65,7 +66,9 @@ class Home:
 
     @cached_property
     def tools(self) -> Path:
-        return self.shared / "tools"
+        """Where OpenClaw is installed; CLAWDEPLOY_TOOLS_DIR names a folder that several platforms share."""
+        given = os.environ.get(TOOLS_VARIABLE)
+        return Path(given).absolute() if given else self.shared / "tools"
 
     @property
     def exists(self) -> bool:

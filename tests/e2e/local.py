@@ -1,0 +1,65 @@
+"""A whole local platform for a test: its own home, port and folder, driven by `claw` as a person does."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawdeploy_provisioner.providers.process.settings import reachable
+from tests.e2e.openclaw import TOOLS
+from tests.engines.ports import free_ports
+
+CLAW = Path(sys.executable).with_name("claw")
+
+
+class Local:
+    """One platform with its own home and port."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        [self.port] = free_ports(1)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `claw` is run with: nothing of this machine's settings."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        own = {"CLAWDEPLOY_HOME": str(self.folder / "home"), "CLAWDEPLOY_PORT": str(self.port)}
+        return {**kept, **own, "CLAWDEPLOY_TOOLS_DIR": str(reachable(TOOLS))}
+
+    def claw(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        command = [str(CLAW), *arguments]
+        return subprocess.run(
+            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
+        )
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        """`claw status --json`, by name."""
+        answered = json.loads(self.claw("status", "--json").stdout)
+        return {service["name"]: service for service in answered["services"]}
+
+    def supervisor(self) -> int:
+        """Pid of the supervisor."""
+        return json.loads((self.folder / "home" / "run" / "state.json").read_text())["supervisor"]["pid"]
+
+
+def open_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder that other users can pass through, as a checkout's parents usually are."""
+    folder = factory.mktemp("platform")
+    for path in (folder, folder.parent, folder.parent.parent):
+        path.chmod(0o711)
+    return folder
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.3)
