@@ -1,17 +1,17 @@
 """Billing under test: hands it records, reads its books and what it told others."""
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
-from uuid import UUID
+
+from sqlalchemy import text
+from tests.integration.billing.life import Life
 
 from clawdeploy_billing.settings import BillingSettings
 from clawdeploy_common.records import Record
 from clawdeploy_common.service import Service
-from sqlalchemy import text
-
-Totals = dict[tuple[UUID, str], tuple[int, int]]
 
 
 class Books:
@@ -34,28 +34,24 @@ class Books:
         """All lines of the ledger."""
         return await self.rows("SELECT * FROM ledger_lines ORDER BY id")
 
-    async def totals(self) -> Totals:
-        """Quantity and micros by meter and book."""
-        found: defaultdict[tuple[UUID, str], list[int]] = defaultdict(lambda: [0, 0])
-        for line in await self.lines():
-            found[line.meter_id, line.book][0] += line.quantity
-            found[line.meter_id, line.book][1] += line.micros
-        return {at: (quantity, micros) for at, (quantity, micros) in found.items() if (quantity, micros) != (0, 0)}
-
     async def charged(self, book: str) -> int:
         """Micro-USD in one book."""
         return sum(line.micros for line in await self.lines() if line.book == book)
+
+    async def sums(self, life: Life) -> dict[tuple[str, datetime], int]:
+        """Micro-USD booked for one instance, by book and beginning of the period; what comes to nothing is left out."""
+        found: Counter[tuple[str, datetime]] = Counter()
+        for line in await self.lines():
+            if line.instance_id == life.instance_id:
+                found[line.book, line.period_start] += line.micros
+        return {at: micros for at, micros in found.items() if micros}
+
+    async def execute(self, statement: str) -> None:
+        """Run a statement as the owner."""
+        async with self.service.database.connection() as connection:
+            await connection.execute(text(statement))
 
     async def told(self, event_type: str) -> list[dict[str, Any]]:
         """Payloads of one event type, in order."""
         rows = await self.rows("SELECT data FROM outbox WHERE type = :type ORDER BY id", type=event_type)
         return [json.loads(row.data) for row in rows]
-
-    async def last_words(self) -> dict[str, tuple[int, int, int, str]]:
-        """What the last ``meter.closed.v1`` of each meter says; meters that came to nothing are left out."""
-        closed = {event["meter_id"]: event for event in await self.told("meter.closed.v1")}
-        return {
-            meter: (event["seconds"], event["cost_micros"], event["charge_micros"], event["until"])
-            for meter, event in closed.items()
-            if event["seconds"]
-        }

@@ -2,16 +2,16 @@
 
 from collections.abc import AsyncGenerator
 
-import clawdeploy_billing
 import pytest
+from tests.engines.databases import Database, Postgres
+from tests.integration.billing.books import Books
+
+import clawdeploy_billing
 from clawdeploy_billing.main import build
 from clawdeploy_billing.models import metadata
 from clawdeploy_billing.settings import BillingSettings
 from clawdeploy_billing.tariff_keeping import keep_tariffs
 from clawdeploy_common.migrating import migrate
-
-from tests.engines.databases import Database, Postgres
-from tests.integration.billing.books import Books
 
 INTERNAL_SECRET = "an internal secret that is long enough for tests"
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from tests.integration.producers import Producer
+
 from clawdeploy_common.events import Event
 from clawdeploy_common.records import Record
 from clawdeploy_events.deployments import InstanceDestroyRequested
@@ -17,9 +19,7 @@ from clawdeploy_events.lifecycle import (
     ServerDestroyed,
 )
 
-from tests.integration.producers import Producer
-
-START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator
 
-import clawdeploy_monitor
 import pytest
-from clawdeploy_common.migrating import migrate
-from clawdeploy_monitor.models import metadata
-
 from tests.engines.databases import Database, Postgres
 from tests.integration.monitor.agent import Agent
 from tests.integration.monitor.monitoring import Monitoring
+
+import clawdeploy_monitor
+from clawdeploy_common.migrating import migrate
+from clawdeploy_monitor.models import metadata
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from fastapi import FastAPI, Request
+from sqlalchemy import text
+from tests.engines.databases import Database
+from tests.integration.producers import Producer
+
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.events import Event
 from clawdeploy_common.records import Record
@@ -23,11 +28,6 @@ from clawdeploy_events.lifecycle import (
 from clawdeploy_monitor.main import build, patience_of, prober_of, probes_of
 from clawdeploy_monitor.results import ResultWriter
 from clawdeploy_monitor.settings import MonitorSettings
-from fastapi import FastAPI, Request
-from sqlalchemy import text
-
-from tests.engines.databases import Database
-from tests.integration.producers import Producer
 
 INTERNAL_SECRET = "an internal secret that is long enough for tests"
 

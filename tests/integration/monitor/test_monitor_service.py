@@ -4,13 +4,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 import httpx
+from tests.integration.monitor.agent import Agent
+from tests.integration.monitor.monitoring import Monitoring, Watched
+
 from clawdeploy_common.migrating import differences
 from clawdeploy_common.tokens import InternalTokens
 from clawdeploy_monitor.models import metadata
 from clawdeploy_monitor.retention import Retention
-
-from tests.integration.monitor.agent import Agent
-from tests.integration.monitor.monitoring import Monitoring, Watched
 
 
 async def test_migrations_and_models_agree(monitoring: Monitoring) -> None:

@@ -5,12 +5,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from clawdeploy_common.clock import utc_now
-from clawdeploy_events.lifecycle import DeploymentFailed, OperationFailed, OperationKind, ServerDestroyed, ServerState
-
 from tests.engines.databases import Database
 from tests.integration.monitor.agent import PAGE, Agent
 from tests.integration.monitor.monitoring import Monitoring, Watched
+
+from clawdeploy_common.clock import utc_now
+from clawdeploy_events.lifecycle import DeploymentFailed, OperationFailed, OperationKind, ServerDestroyed, ServerState
 
 
 async def test_a_started_instance_is_starting_and_then_healthy(monitoring: Monitoring, agent: Agent) -> None:

@@ -11,6 +11,7 @@ from clawdeploy_billing.ledger import Entry, Period
 from clawdeploy_billing.models import LlmKey
 from clawdeploy_billing.openrouter import Reading
 from clawdeploy_billing.usage import Judgement, Verdict, is_final, judge
+from clawdeploy_common.clock import utc_now
 from clawdeploy_common.ids import named_id
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.billing import UsageAnomalyFound, UsageRecorded
@@ -40,7 +41,7 @@ async def minted(uow: UnitOfWork, event: LlmKeyMinted, *, account_id: UUID) -> N
             minted_event_id=uow.cause.id,
             highest_micros=0,
             lines=0,
-            next_read_at=event.minted_at,
+            next_read_at=min(event.minted_at, utc_now()),
         )
     )
 
