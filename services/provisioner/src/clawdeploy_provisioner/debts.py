@@ -105,7 +105,7 @@ class DebtCollector:
         if debt.resource == "server":
             await self._providers[debt.provider].destroy(debt.resource_id)
         else:
-            await self._keys.disable(debt.provider_ref)
+            await llm_keys.stop_spending(self._database, self._keys, debt.resource_id)
         async with self._database.transaction() as unit:
             if await unit.session.scalar(_SETTLE, {"id": debt.id}) is None:
                 return

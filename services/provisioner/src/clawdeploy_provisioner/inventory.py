@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -13,15 +13,15 @@ from sqlalchemy import text
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.work import UnitOfWork
-from clawdeploy_events.lifecycle import OrphanFound, OrphanRemoved, ServerStateChanged
 from clawdeploy_events.lifecycle import ServerState as PublishedState
+from clawdeploy_events.lifecycle import ServerStateChanged
 from clawdeploy_provisioner import servers
-from clawdeploy_provisioner.metrics import ORPHANS, SERVERS
+from clawdeploy_provisioner.metrics import SERVERS
+from clawdeploy_provisioner.orphans import Orphan, Orphans
 from clawdeploy_provisioner.providers.protocol import Listing, Provider, Server, ServerState
 
 log = structlog.get_logger()
 
-ORPHAN_AGE = timedelta(minutes=2)
 _LEASE = text(
     """
     INSERT INTO loop_leases (name, lease_until) VALUES (:name, clock_timestamp() + make_interval(secs => :seconds))
@@ -31,19 +31,18 @@ _LEASE = text(
 )
 _RECORDED = text(
     """
-    SELECT s.id, s.instance_id, s.account_id, s.state, s.detail, s.accepted_at, s.destroyed_at, s.abandoned_at, s.restarts,
-           EXISTS (SELECT 1 FROM operations o WHERE o.instance_id = s.instance_id AND o.state IN ('running', 'compensating')) AS busy
-    FROM servers s WHERE s.provider = :provider AND (s.destroyed_at IS NULL OR s.destroyed_at > clock_timestamp() - interval '1 day')
+    SELECT s.id, s.instance_id, s.account_id, s.accepted_at FROM servers s WHERE s.provider = :provider AND s.destroyed_at IS NULL
     """
 )
-_LOCK_ROW = text("SELECT state, detail FROM servers WHERE id = :id AND destroyed_at IS NULL FOR UPDATE")
-_ORPHAN = text(
+_LOCK_ROW = text(
     """
-    INSERT INTO orphans (id, provider, provider_ref) VALUES (:id, :provider, :ref)
-    ON CONFLICT (id) DO UPDATE SET removed_at = NULL RETURNING found_at, xmax = 0 AS first_seen
+    SELECT state, detail FROM servers s
+    WHERE id = :id AND destroyed_at IS NULL AND abandoned_at IS NULL AND (observed_at IS NULL OR observed_at < :seen_at)
+      AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.instance_id = s.instance_id AND o.state IN ('running', 'compensating'))
+    FOR UPDATE
     """
 )
-_REMOVED = text("UPDATE orphans SET removed_at = clock_timestamp() WHERE id = :id")
+_IS_LIVE = text("SELECT 1 FROM servers WHERE id = :id AND destroyed_at IS NULL")
 
 
 @runtime_checkable
@@ -58,17 +57,23 @@ class Supervising(Protocol):
 class Inventory:
     """One loop per provider; of several provisioners one does a round."""
 
-    def __init__(self, database: Database, providers: Mapping[str, Provider], *, seconds: float) -> None:
+    def __init__(
+        self, database: Database, providers: Mapping[str, Provider], *, orphans: Orphans, seconds: float
+    ) -> None:
         self._database = database
         self._providers = providers
+        self._orphans = orphans
         self._seconds = seconds
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled; a provider that is away holds up no other."""
         while True:
             for provider in self._providers.values():
-                if await self._leads(provider.name):
-                    await self.round(provider)
+                try:
+                    if await self._leads(provider.name):
+                        await self.round(provider)
+                except Exception as error:  # noqa: BLE001 - the provider or the database is away: next time
+                    log.warning("inventory.failed", provider=provider.name, error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(self._seconds)
 
     async def _leads(self, name: str) -> bool:
@@ -77,72 +82,56 @@ class Inventory:
             return await unit.session.scalar(_LEASE, values) is not None
 
     async def round(self, provider: Provider) -> None:
-        """Supervise, list, compare."""
+        """Supervise, list, compare: what was recorded before the listing is judged by it, no newer server is."""
         if isinstance(provider, Supervising):
             await provider.supervise()
-        before = utc_now()
-        listing = await provider.list_servers()
         async with self._database.transaction() as unit:
             recorded = (await unit.session.execute(_RECORDED, {"provider": provider.name})).all()
-        await self._compare_recorded(listing, recorded)
-        await self._sweep_unrecorded(provider, listing, recorded, seen_at=before)
+        seen_at = utc_now()
+        listing = await provider.list_servers()
+        await self._compare_recorded(listing, recorded, seen_at)
+        await self._sweep_unrecorded(provider, listing, {row.id for row in recorded})
         for state, count in Counter(server.state for server in listing.servers).items():
             SERVERS.labels(provider.name, state).set(count)
 
-    async def _compare_recorded(self, listing: Listing, recorded: Any) -> None:
+    async def _compare_recorded(self, listing: Listing, recorded: Any, seen_at: datetime) -> None:
         """A server that is recorded but not listed is gone, if the listing is a verdict at all."""
         listed = {server.server_id: server for server in listing.servers}
         for row in recorded:
-            if row.destroyed_at is not None or row.accepted_at is None or row.busy:
+            if row.accepted_at is None:
                 continue
             server = listed.get(row.id)
             if server is None and listing.complete and listing.servers:
                 server = _missing(row)
             if server is not None:
-                await self._see(row, server)
+                await self._see(row, server, seen_at)
 
-    async def _see(self, row: Any, server: Server) -> None:
+    async def _see(self, row: Any, server: Server, seen_at: datetime) -> None:
+        """Record what was seen, unless an operation works on the server or has seen it since."""
         async with self._database.transaction() as unit:
-            current = (await unit.session.execute(_LOCK_ROW, {"id": row.id})).one_or_none()
+            current = (await unit.session.execute(_LOCK_ROW, {"id": row.id, "seen_at": seen_at})).one_or_none()
             if current is None:
                 return
             await servers.seen(unit, server)
             if current.state != server.state or (server.state == ServerState.ERROR and current.detail != server.detail):
                 _emit_change(unit, row, server, previous=current.state)
 
-    async def _sweep_unrecorded(
-        self, provider: Provider, listing: Listing, recorded: Any, *, seen_at: datetime
-    ) -> None:
-        """A labelled server that no row knows as live is an orphan: reported when found, removed when it stays one."""
-        live = {row.id for row in recorded if row.destroyed_at is None}
+    async def _sweep_unrecorded(self, provider: Provider, listing: Listing, live: set[UUID]) -> None:
+        """A labelled server that no row knows as live is an orphan."""
         for server in listing.servers:
-            if server.server_id in live:
-                continue
-            first_found = await self._note_orphan(provider, server)
-            if seen_at - first_found >= ORPHAN_AGE and not await self._is_recorded(server.server_id):
-                await self._remove_orphan(provider, server)
+            if server.server_id not in live:
+                await self._look_at(provider, server)
 
-    async def _note_orphan(self, provider: Provider, server: Server) -> datetime:
-        async with self._database.transaction() as unit:
-            values = {"id": server.server_id, "provider": provider.name, "ref": server.provider_ref}
-            row = (await unit.session.execute(_ORPHAN, values)).one()
-            if row.first_seen:
-                ORPHANS.labels(provider.name).inc()
-                log.warning("orphan.found", provider=provider.name, server_id=str(server.server_id))
-                event = OrphanFound(provider=provider.name, resource="server", provider_ref=server.provider_ref)
-                unit.outbox.add(event, key=server.server_id)
-            return row.found_at
+    async def _look_at(self, provider: Provider, server: Server) -> None:
+        orphan = Orphan(
+            id=server.server_id, resource="server", provider=provider.name, provider_ref=server.provider_ref
+        )
 
-    async def _is_recorded(self, server_id: UUID) -> bool:
-        async with self._database.transaction() as unit:
-            return (await unit.session.execute(_LOCK_ROW, {"id": server_id})).one_or_none() is not None
+        async def recorded() -> bool:
+            async with self._database.transaction() as unit:
+                return await unit.session.scalar(_IS_LIVE, {"id": server.server_id}) is not None
 
-    async def _remove_orphan(self, provider: Provider, server: Server) -> None:
-        await provider.destroy(server.server_id)
-        async with self._database.transaction() as unit:
-            await unit.session.execute(_REMOVED, {"id": server.server_id})
-            event = OrphanRemoved(provider=provider.name, resource="server", provider_ref=server.provider_ref)
-            unit.outbox.add(event, key=server.server_id)
+        await self._orphans.deal_with(orphan, recorded=recorded, remove=lambda: provider.destroy(server.server_id))
 
 
 def _missing(row: Any) -> Server:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, Text, bindparam, text
+from sqlalchemy import LargeBinary, bindparam, text
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
@@ -34,15 +34,22 @@ _DISABLED = text(
     """
 )
 _ABANDONED = text("UPDATE llm_keys SET state = 'disabled', secret = NULL WHERE id = :id")
-_DELETED = text(
-    "UPDATE llm_keys SET state = 'deleted', deleted_at = clock_timestamp(), secret = NULL WHERE id = :id"
-).bindparams(bindparam("id"))
-_HASH = text("SELECT key_hash FROM llm_keys WHERE id = :id").columns(key_hash=Text)
+_DELETED = text("UPDATE llm_keys SET state = 'deleted', deleted_at = clock_timestamp(), secret = NULL WHERE id = :id")
+_NAMES = text("SELECT name, key_hash FROM llm_keys WHERE id = :id")
 
 
 def name_of(instance_id: UUID, operation_id: UUID) -> str:
     """The label of a key at OpenRouter; one per deployment, so that a redeploy does not delete the key before its last reading."""
     return f"clawdeploy/{instance_id}/{operation_id}"
+
+
+def instance_of(name: str) -> UUID | None:
+    """Whose key this is by its label; None when the label is not one of ours."""
+    first, _, rest = name.partition("/")
+    try:
+        return UUID(rest.partition("/")[0]) if first == "clawdeploy" else None
+    except ValueError:
+        return None
 
 
 async def live(unit: UnitOfWork, instance_id: UUID) -> Any | None:
@@ -69,7 +76,10 @@ async def disabled(unit: UnitOfWork, key_id: UUID, *, grace: timedelta, operatio
     """Record that a key spends no more, tell billing, and have it deleted after the last reading."""
     at = utc_now()
     row = (await unit.session.execute(_DISABLED, {"id": key_id, "at": at})).one_or_none()
-    if row is None or row.key_hash is None:
+    if row is None:
+        return
+    if row.key_hash is None:  # never confirmed, and deleted by its name
+        await forgotten(unit, key_id)
         return
     event = LlmKeyRevoked(key_hash=row.key_hash, revoked_at=at)
     unit.outbox.add(event, key=row.instance_id, account_id=row.account_id, correlation_id=operation_id)
@@ -86,15 +96,25 @@ async def forgotten(unit: UnitOfWork, key_id: UUID) -> None:
     await unit.session.execute(_DELETED, {"id": key_id})
 
 
+async def stop_spending(database: Database, keys: OpenRouterKeys, key_id: UUID) -> None:
+    """Disable a recorded key; one whose minting was never confirmed is deleted by its name."""
+    async with database.transaction() as unit:
+        row = (await unit.session.execute(_NAMES, {"id": key_id})).one()
+    if row.key_hash is not None:
+        await keys.disable(row.key_hash)
+    else:
+        await keys.delete_named(row.name)
+
+
 def delete_job(database: Database, keys: OpenRouterKeys) -> JobHandler:
     """The job that deletes a disabled key once its grace is over."""
 
     async def delete(job: Job) -> None:
         key_id = UUID(job.payload["key_id"])
         async with database.transaction() as unit:
-            key_hash = await unit.session.scalar(_HASH, {"id": key_id})
-        if key_hash is not None:
-            await keys.delete(key_hash)
+            row = (await unit.session.execute(_NAMES, {"id": key_id})).one()
+        if row.key_hash is not None:
+            await keys.delete(row.key_hash)
         async with database.transaction() as unit:
             await forgotten(unit, key_id)
 

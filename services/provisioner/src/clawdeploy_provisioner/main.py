@@ -15,11 +15,13 @@ from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
 from clawdeploy_provisioner.endpoints.operators import operator_router
 from clawdeploy_provisioner.inventory import Inventory
+from clawdeploy_provisioner.key_sweep import KeySweep
 from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
 from clawdeploy_provisioner.models import metadata
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
+from clawdeploy_provisioner.orphans import Orphans
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 from clawdeploy_provisioner.providers.protocol import Provider
@@ -113,7 +115,7 @@ def _parts(
 
 def _steps(parts: Parts) -> dict[str, Step]:
     settings = parts.settings
-    machines = MachineSteps(parts.providers)
+    machines = MachineSteps(parts.providers, call_s=settings.provider_call_seconds)
     agents = AgentSteps(
         machines,
         parts.agents,
@@ -131,7 +133,12 @@ def _add_loops(parts: Parts) -> None:
     service.add_task("sealing-key", parts.secrets.announce_key)
     service.add_jobs({DELETE_JOB: delete_job(database, parts.keys)})
     service.add_loop("runner", Runner(database, settings, _steps(parts), wakeup=database.events_added).run)
-    service.add_loop("inventory", Inventory(database, parts.providers, seconds=settings.inventory_seconds).run)
+    orphans = Orphans(database, age=settings.orphan_age)
+    inventory = Inventory(database, parts.providers, orphans=orphans, seconds=settings.inventory_seconds)
+    service.add_loop("inventory", inventory.run)
+    if settings.openrouter_management_key is not None:
+        sweep = KeySweep(database, parts.keys, orphans=orphans, seconds=settings.key_sweep_seconds)
+        service.add_loop("key-sweep", sweep.run)
     collector = DebtCollector(database, providers=parts.providers, keys=parts.keys, grace=parts.grace)
     service.add_loop("debts", collector.run)
 

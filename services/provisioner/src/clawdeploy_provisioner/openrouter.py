@@ -4,7 +4,6 @@ Source: OpenRouter's published OpenAPI (POST, GET /keys; PATCH, DELETE /keys/{ha
 unknown outcome, keys of our name are deleted before another is minted.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
@@ -17,7 +16,7 @@ from clawdeploy_common.http import AsyncClient, Response, TransportError
 from clawdeploy_provisioner.metrics import PROVIDER_CALLS
 
 _PAGE = 100
-_DEFAULT_RETRY_S = 5.0
+_DEFAULT_RETRY_S = 1.0
 
 
 class OpenRouterRefused(PermanentError):
@@ -52,6 +51,14 @@ class MintedKey:
     secret: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key as OpenRouter lists it."""
+
+    key_hash: str
+    name: str
+
+
 class OpenRouterKeys:
     """The management side of one OpenRouter account."""
 
@@ -76,21 +83,20 @@ class OpenRouterKeys:
 
     async def delete_named(self, name: str) -> int:
         """Delete every key of a name; returns how many there were."""
-        hashes = [key["hash"] async for key in self._all() if key["name"] == name]
+        hashes = [key.key_hash for key in await self.list() if key.name == name]
         for key_hash in hashes:
             await self.delete(key_hash)
         return len(hashes)
 
-    async def _all(self) -> AsyncIterator[dict[str, Any]]:
-        offset = 0
+    async def list(self) -> list[ListedKey]:
+        """Every key of the account, whoever made it."""
+        found: list[ListedKey] = []
         while True:
-            query = f"/keys?include_disabled=true&include_expired=true&offset={offset}"
+            query = f"/keys?include_disabled=true&include_expired=true&offset={len(found)}"
             page = (await self._call("GET", query))["data"]
-            for key in page:
-                yield key
+            found += [ListedKey(key_hash=str(key["hash"]), name=str(key["name"])) for key in page]
             if len(page) < _PAGE:
-                return
-            offset += len(page)
+                return found
 
     async def _call(self, method: str, path: str, *, json: Any = None, missing_ok: bool = False) -> Any:
         if self._key is None:
@@ -101,7 +107,8 @@ class OpenRouterKeys:
             response = await self._http.request(method, self._base_url + path, json=json, headers=headers, timeout=10)
         except TransportError as error:
             PROVIDER_CALLS.labels("openrouter", label, "unreachable").inc()
-            raise OpenRouterUnavailable(f"OpenRouter did not answer ({type(error).__name__})") from error
+            reason = f"OpenRouter did not answer ({type(error).__name__})"
+            raise OpenRouterUnavailable(reason, retry_after=_DEFAULT_RETRY_S) from error
         PROVIDER_CALLS.labels("openrouter", label, str(response.status_code)).inc()
         if response.status_code == HTTPStatus.NOT_FOUND and missing_ok:
             return None

@@ -34,9 +34,6 @@ _ADD_INSTANCE = text(
     ON CONFLICT (id) DO UPDATE SET deployment = excluded.deployment
     """
 ).bindparams(bindparam("deployment", type_=JSONB), bindparam("identity", type_=LargeBinary))
-_SET_DEPLOYMENT = text(
-    "UPDATE instances SET deployment = :deployment WHERE id = :id AND destroyed_at IS NULL"
-).bindparams(bindparam("deployment", type_=JSONB))
 
 _SIMPLE: dict[type[Any], OperationKind] = {
     InstanceStartRequested: OperationKind.START,
@@ -65,9 +62,9 @@ def build_reactors(secrets: SecretStore) -> Reactors:
 
     @reactors.on(InstanceRedeployRequested)
     async def on_redeploy_requested(event: InstanceRedeployRequested, uow: UnitOfWork) -> None:
-        """Destroy and create again under the same id."""
-        await uow.session.execute(_SET_DEPLOYMENT, {"id": uow.cause.key, "deployment": _json(event.deployment)})
-        await _request(uow, event.operation_id, OperationKind.REDEPLOY, event.requested_by)
+        """Destroy and create again under the same id; its plan replaces the old one when it begins."""
+        parameters = {"deployment": _json(event.deployment)}
+        await _request(uow, event.operation_id, OperationKind.REDEPLOY, event.requested_by, parameters)
 
     @reactors.on(ConfigPublished)
     async def on_config_published(event: ConfigPublished, uow: UnitOfWork) -> None:

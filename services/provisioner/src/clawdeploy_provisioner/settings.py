@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -28,9 +29,12 @@ class ProvisionerSettings(ServiceSettings):
     operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0
     operation_concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
     provider_concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
-    stalled_after_seconds: Annotated[int, Field(ge=10)] = 1200
+    stalled_after_seconds: Annotated[int, Field(ge=1)] = 1200
+    provider_call_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
     start_seconds: Annotated[float, Field(ge=1, le=600)] = 90.0
     inventory_seconds: Annotated[float, Field(ge=0.2, le=600)] = 5.0
+    key_sweep_seconds: Annotated[float, Field(ge=0.2, le=86_400)] = 300.0
+    orphan_age_seconds: Annotated[float, Field(ge=0)] = 120.0
     llm_key_grace_seconds: Annotated[float, Field(ge=0)] = 600.0
     llm_call_seconds: Annotated[float, Field(ge=1, le=120)] = 10.0
 
@@ -54,6 +58,11 @@ class ProvisionerSettings(ServiceSettings):
     def encryption_key_bytes(self) -> bytes:
         """The 32 bytes that protect keys at rest."""
         return base64.b64decode(self.encryption_key.get_secret_value())
+
+    @property
+    def orphan_age(self) -> timedelta:
+        """How long an unrecorded resource is watched before it is removed."""
+        return timedelta(seconds=self.orphan_age_seconds)
 
     @property
     def provider_names(self) -> list[str]:

@@ -1,6 +1,5 @@
 """What operators see of the provisioner's rows."""
 
-import shutil
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -96,6 +95,3 @@ def operator_router(database: Database) -> APIRouter:
         return Engines(docker=False)
 
     return router
-
-
-__all__ = ["shutil"]

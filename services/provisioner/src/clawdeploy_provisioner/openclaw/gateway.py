@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
-import httpx
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from clawdeploy_common import http as httpx
 from clawdeploy_common.errors import ClawDeployError, PermanentError, TemporaryError
 from clawdeploy_provisioner.openclaw.config import GatewayIdentity
 

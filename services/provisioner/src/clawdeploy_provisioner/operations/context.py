@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
+from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.events import Event
 from clawdeploy_common.redaction import Redactor
 from clawdeploy_common.work import UnitOfWork
@@ -33,12 +33,16 @@ Record = Callable[[UnitOfWork], Awaitable[None]]
 
 @dataclass
 class Lease:
-    """A runner's hold on an operation; ``expires`` is monotonic time, never later than the database's."""
+    """A runner's hold on an operation; ``expires`` is monotonic time, never later than the database's.
+
+    ``stalled`` says that the operation's patience is over.
+    """
 
     operation_id: UUID
     token: int
     expires: float
     cancel_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    stalled: bool = False
 
     def remaining(self) -> float:
         """Seconds this runner may still act."""
@@ -66,11 +70,11 @@ class StepContext:
     ) -> None:
         self.operation = operation
         self.step = step
+        self.undoing = undoing
         self.redactor = Redactor()
         self._database = database
         self._lease = lease
         self._position = position
-        self._undoing = undoing
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[UnitOfWork]:
@@ -97,19 +101,25 @@ class StepContext:
         self._lease.expires = max(self._lease.expires, before + seconds + store.CALL_MARGIN_S)
         if self._lease.remaining() <= seconds:
             raise LeaseLost
-        async with asyncio.timeout(seconds):
-            yield
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except Exception as error:
+            async with self.transaction() as unit:
+                refused = isinstance(error, PermanentError)
+                await store.cut_off(unit.session, self._lease.operation_id, self._position, refused=refused)
+            raise
 
     async def settle(self, lag: timedelta = timedelta()) -> None:
-        """Wait until an earlier attempt's call can no longer take effect unseen: its deadline plus the provider's lag."""
+        """Wait until no earlier call about the instance, whoever made it, can take effect unseen: its deadline plus the lag."""
         async with self.transaction() as unit:
-            deadline = await store.call_deadline(unit.session, self._lease.operation_id, self._position)
-        if deadline is not None:
-            await self.sleep(max(0.0, (deadline + lag - utc_now()).total_seconds()))
+            seconds = await store.unsettled(unit.session, self.operation.instance_id)
+        if seconds is not None and seconds + lag.total_seconds() > 0:
+            await self.sleep(seconds + lag.total_seconds())
 
     async def sleep(self, seconds: float) -> None:
         """Wait; raises CancelRequested at once when the operation is to end."""
-        if self._undoing:
+        if self.undoing:
             await asyncio.sleep(seconds)
             return
         try:

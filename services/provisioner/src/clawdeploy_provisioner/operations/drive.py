@@ -51,8 +51,7 @@ class Drive:
         except CancelRequested:
             await self._turn_round(error=None, step=None)
             return False
-        except PermanentError as error:
-            self._log.warning("operation.failing", error=str(error))
+        except PermanentError:
             return False
         return True
 
@@ -62,11 +61,7 @@ class Drive:
                 continue
             if self._lease.cancel_requested.is_set():
                 raise CancelRequested
-            try:
-                await self._attempt_until_done(row, self._steps[row.name].ensure, undoing=False)
-            except PermanentError as error:
-                await self._fail_step(row, error)
-                raise
+            await self._attempt_until_done(row, self._steps[row.name].ensure, undoing=False)
         async with self._fenced() as unit:
             if await endings.succeed(unit, self._operation):
                 self._log.info("operation.succeeded")
@@ -77,7 +72,7 @@ class Drive:
         replaced = await self._destroy_waits()
         for row in reversed(await self._rows()):
             undo = self._steps[row.name].undo
-            if row.state in {"pending", "compensated"} or undo is None or replaced:
+            if row.state in {"pending", "compensated", "skipped"} or undo is None or replaced:
                 continue
             await self._attempt_until_done(row, undo, undoing=True)
         async with self._fenced() as unit:
@@ -85,18 +80,29 @@ class Drive:
         self._log.info("operation.ended")
 
     async def _attempt_until_done(self, row: Any, verb: Verb, *, undoing: bool) -> None:
-        """Try a step until it succeeds; a temporary failure waits, the operation's patience ends it."""
+        """Try a step until it succeeds; a temporary failure waits, the operation's patience ends it.
+
+        What cannot be undone is left and told: an operation always ends (a server or a key is owed as a debt before).
+        """
         attempt = row.attempts
         while True:
             attempt += 1
             context = self._context(row, undoing=undoing)
             try:
                 return await self._attempt(row, context, verb, undoing=undoing)
-            except (LeaseLost, CancelRequested, PermanentError, asyncio.CancelledError):
+            except (LeaseLost, CancelRequested):
                 raise
+            except PermanentError as error:
+                await self._fail_step(row, context, error)
+                if not undoing:
+                    raise
+                return None
             except Exception as error:
                 if is_outage(error) and not isinstance(error, TimeoutError | ConnectionError):
                     raise
+                if undoing and self._lease.stalled:
+                    self._lease.stalled = False
+                    return await self._fail_step(row, context, error)
                 await self._pause(row, context, attempt, error)
 
     async def _attempt(self, row: Any, context: StepContext, verb: Verb, *, undoing: bool) -> None:
@@ -122,16 +128,17 @@ class Drive:
             await store.end_step(unit.session, self._operation.id, row.position, state=state)
             endings.emit(unit, self._operation, store.step_changed(self._operation, row.name, state))
 
-    async def _fail_step(self, row: Any, error: ClawDeployError) -> None:
-        message = str(error)[:2000]
-        lines: Sequence[str] = getattr(error, "last_lines", [])
-        STEPS.labels(row.name, "failed").inc()
+    async def _fail_step(self, row: Any, context: StepContext, error: Exception) -> None:
+        """Forwards, a failed step turns the operation round; backwards, it is passed over."""
+        message = context.redactor.redact(str(error))[:2000]
+        lines = [context.redactor.redact(line) for line in getattr(error, "last_lines", [])]
+        state = "skipped" if context.undoing else "failed"
+        STEPS.labels(row.name, state).inc()
+        self._log.warning("step.failed", step=row.name, undoing=context.undoing, error=message)
         async with self._fenced() as unit:
             await store.write_output(unit.session, self._operation, step=row.name, lines=[*lines, message])
-            await store.end_step(unit.session, self._operation.id, row.position, state="failed", message=message)
-            endings.emit(
-                unit, self._operation, store.step_changed(self._operation, row.name, "failed", message=message)
-            )
+            await store.end_step(unit.session, self._operation.id, row.position, state=state, message=message)
+            endings.emit(unit, self._operation, store.step_changed(self._operation, row.name, state, message=message))
             await store.compensate(unit.session, self._operation.id, error=message, step=row.name)
 
     async def _turn_round(self, *, error: str | None, step: str | None) -> None:
@@ -140,12 +147,10 @@ class Drive:
 
     async def _pause(self, row: Any, context: StepContext, attempt: int, error: Exception) -> None:
         """After a temporary failure: say so, wait, and let the runner end an operation that makes no progress."""
-        base = error.retry_after if isinstance(error, TemporaryError) else 1.0
-        delay = min(MAX_BACKOFF_S, base * 2 ** min(attempt - 1, 5))
+        delay = backoff(attempt, error)
         STEPS.labels(row.name, "retried").inc()
-        self._log.warning(
-            "step.retried", step=row.name, attempt=attempt, delay_s=delay, error=f"{type(error).__name__}: {error}"
-        )
+        reason = context.redactor.redact(f"{type(error).__name__}: {error}")
+        self._log.warning("step.retried", step=row.name, attempt=attempt, delay_s=delay, error=reason)
         await context.say(f"{describe(error)} Trying again in {delay:.0f} s.")
         await context.sleep(delay)
 
@@ -164,6 +169,12 @@ class Drive:
 
     def _fenced(self) -> Any:
         return endings.fenced(self._database, self._operation.id, self._lease.token)
+
+
+def backoff(attempt: int, error: Exception) -> float:
+    """Seconds to wait after a failed attempt: doubling, and never less than we were asked to wait."""
+    asked = error.retry_after if isinstance(error, TemporaryError) else 1.0
+    return max(asked, min(MAX_BACKOFF_S, asked * 2 ** min(attempt - 1, 5)))
 
 
 def describe(error: Exception) -> str:

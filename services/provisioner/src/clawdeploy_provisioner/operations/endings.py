@@ -24,7 +24,9 @@ from clawdeploy_provisioner.operations.context import LeaseLost, OperationFacts
 from clawdeploy_provisioner.operations.plans import DEPLOYMENTS
 
 _ROW = text("SELECT error, error_step FROM operations WHERE id = :id")
-_SERVER = text("SELECT id, host, port FROM servers WHERE instance_id = :id AND destroyed_at IS NULL")
+_SERVER = text(
+    "SELECT id, host, port FROM servers WHERE instance_id = :id AND destroyed_at IS NULL AND abandoned_at IS NULL"
+)
 _WAITING_KIND = text("SELECT kind FROM operations WHERE instance_id = :id AND state = 'queued'")
 
 

@@ -24,7 +24,7 @@ _CURRENT = text(
 _ADD = text(
     """
     INSERT INTO operations (id, instance_id, account_id, provider, kind, state, requested_by, parameters, run_at, started_at)
-    VALUES (:id, :instance_id, :account_id, :provider, :kind, 'queued', :requested_by, :parameters, clock_timestamp(), NULL)
+    VALUES (:id, :instance_id, :account_id, :provider, :kind, :state, :requested_by, :parameters, clock_timestamp(), NULL)
     """
 ).bindparams(bindparam("parameters", type_=JSONB))
 _ADD_STEPS = text(
@@ -42,6 +42,9 @@ _CANCEL = text(
 _DROP = text(
     "UPDATE operations SET state = 'cancelled', finished_at = clock_timestamp(), error = :reason WHERE id = :id"
 ).bindparams(bindparam("reason", type_=Text))
+_SET_DEPLOYMENT = text("UPDATE instances SET deployment = :deployment WHERE id = :id").bindparams(
+    bindparam("deployment", type_=JSONB)
+)
 _WAITING = text("SELECT * FROM operations WHERE instance_id = :id AND state = 'queued' FOR UPDATE")
 
 
@@ -59,12 +62,33 @@ async def request(
         return
     current = (await uow.session.execute(_CURRENT, {"id": instance.id})).all()
     active = next((row for row in current if row.state != "queued"), None)
-    await _give_way(uow, instance, current, active, kind)
-    await uow.session.execute(_ADD, _row(instance, operation_id, kind, requested_by, parameters))
-    if instance.destroyed_at is not None:
-        await drop(uow, operation_id, kind, instance, reason="The instance was destroyed before.")
+    refusal = _refusal(instance, current, kind)
+    if refusal is None:
+        await _give_way(uow, instance, current, active, kind)
+    row = {
+        "id": operation_id,
+        "instance_id": instance.id,
+        "account_id": instance.account_id,
+        "provider": (parameters or {}).get("deployment", instance.deployment)["provider"],
+        "kind": kind,
+        "state": "queued" if refusal is None else "cancelled",
+        "requested_by": requested_by,
+        "parameters": parameters or {},
+    }
+    await uow.session.execute(_ADD, row)
+    if refusal is not None:
+        await drop(uow, operation_id, kind, instance, reason=refusal)
     elif active is None:
-        await activate(uow, operation_id, kind, instance)
+        await activate(uow, operation_id, kind, instance, parameters or {})
+
+
+def _refusal(instance: Any, current: Any, kind: OperationKind) -> str | None:
+    """Why a request comes too late: nothing follows a destroy but another one."""
+    if instance.destroyed_at is not None:
+        return "The instance was destroyed before."
+    if kind is not OperationKind.DESTROY and any(row.kind == OperationKind.DESTROY for row in current):
+        return "The instance is being destroyed."
+    return None
 
 
 async def _give_way(uow: UnitOfWork, instance: Any, current: Any, active: Any, kind: OperationKind) -> None:
@@ -77,14 +101,18 @@ async def _give_way(uow: UnitOfWork, instance: Any, current: Any, active: Any, k
 
 
 async def cancel(uow: UnitOfWork, *, operation_id: UUID) -> None:
-    """Cancel a deployment: a waiting one at once, an active one between its steps; an ended one is past that."""
+    """Cancel an operation: a waiting one at once, an active one between its steps; an ended one is past that.
+
+    A destroy and a suspend are not a person's to take back.
+    """
     instance = await lock_instance(uow, uow.cause.key)
     if instance is None:
         return
     rows = (await uow.session.execute(_CURRENT, {"id": instance.id})).all()
     row = next((r for r in rows if r.id == operation_id), None)
-    if row is None:
-        event = DeploymentCancelRejected(operation_id=operation_id, reason="It had ended already.")
+    if row is None or OperationKind(row.kind) in INTERRUPTING:
+        reason = "It had ended already." if row is None else f"A {row.kind} cannot be cancelled."
+        event = DeploymentCancelRejected(operation_id=operation_id, reason=reason)
         uow.outbox.add(event, key=instance.id, account_id=instance.account_id, correlation_id=operation_id)
     elif row.state == "queued":
         await drop(uow, row.id, OperationKind(row.kind), instance, reason="Cancelled before it began.")
@@ -92,9 +120,13 @@ async def cancel(uow: UnitOfWork, *, operation_id: UUID) -> None:
         await uow.session.execute(_CANCEL, {"id": row.id})
 
 
-async def activate(uow: UnitOfWork, operation_id: UUID, kind: OperationKind, instance: Any) -> None:
-    """Make a queued operation the active one: its steps are fixed and announced."""
-    deployment = DeploymentPlan.model_validate(instance.deployment)
+async def activate(
+    uow: UnitOfWork, operation_id: UUID, kind: OperationKind, instance: Any, parameters: dict[str, Any]
+) -> None:
+    """Make a queued operation the active one: its steps are fixed and announced; a redeploy's plan becomes the instance's."""
+    deployment = DeploymentPlan.model_validate(parameters.get("deployment", instance.deployment))
+    if "deployment" in parameters:
+        await uow.session.execute(_SET_DEPLOYMENT, {"id": instance.id, "deployment": parameters["deployment"]})
     names = steps_of(kind, llm_key=deployment.llm_key, running=instance.wanted == "running")
     await uow.session.execute(_ACTIVATE, {"id": operation_id})
     await uow.session.execute(_ADD_STEPS, {"id": operation_id, "names": list(names)})
@@ -111,7 +143,7 @@ async def promote(uow: UnitOfWork, instance_id: UUID) -> bool:
     if instance.destroyed_at is not None:
         await drop(uow, waiting.id, OperationKind(waiting.kind), instance, reason="The instance was destroyed.")
         return False
-    await activate(uow, waiting.id, OperationKind(waiting.kind), instance)
+    await activate(uow, waiting.id, OperationKind(waiting.kind), instance, waiting.parameters)
     return True
 
 
@@ -128,17 +160,3 @@ async def drop(uow: UnitOfWork, operation_id: UUID, kind: OperationKind, instanc
 async def lock_instance(uow: UnitOfWork, instance_id: UUID) -> Any | None:
     """The instance's row, locked: requests and endings of one instance come one after another."""
     return (await uow.session.execute(_LOCK_INSTANCE, {"id": instance_id})).one_or_none()
-
-
-def _row(
-    instance: Any, operation_id: UUID, kind: OperationKind, requested_by: str, parameters: dict[str, Any] | None
-) -> dict[str, Any]:
-    return {
-        "id": operation_id,
-        "instance_id": instance.id,
-        "account_id": instance.account_id,
-        "provider": instance.deployment["provider"],
-        "kind": kind,
-        "requested_by": requested_by,
-        "parameters": parameters or {},
-    }

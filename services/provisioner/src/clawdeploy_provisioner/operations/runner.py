@@ -1,8 +1,9 @@
 """The runner: claims due operations, drives each in a task of its own, and keeps its lease while it does."""
 
 import asyncio
+import math
 import time
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -38,13 +39,20 @@ class Runner:
         """Claim and drive until cancelled; then let go of the leases, so that a successor goes on at once."""
         try:
             while True:
-                claimed = len(self._tasks) < self._settings.operation_concurrency and await self._claim()
-                if not claimed:
+                if len(self._tasks) >= self._settings.operation_concurrency or not await self._try_to_claim():
                     await self._wakeup.wait(POLL_S)
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _try_to_claim(self) -> bool:
+        """An outage of the database interrupts claiming, not what is under way."""
+        try:
+            return await self._claim()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
+            log.warning("operation.not_claimed", error=f"{type(error).__name__}: {error}")
+            return False
 
     async def _claim(self) -> bool:
         before = time.monotonic()
@@ -75,12 +83,9 @@ class Runner:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended = work.done()
-            verdict = keeper.result() if keeper.done() else None
             await _stop(work, keeper)
-            if not ended and verdict == "stalled":
-                await self._give_up(lease)
-            elif not ended:
-                await self._release(lease, 0.0)
+            if not ended:
+                await self._let_go(lease)
         await self._conclude(facts, lease, work)
 
     async def _conclude(self, facts: OperationFacts, lease: Lease, work: asyncio.Task[None]) -> None:
@@ -97,15 +102,27 @@ class Runner:
             )
             await self._release(lease, RETRY_S)
 
-    async def _release(self, lease: Lease, delay: float) -> None:
+    async def _let_go(self, lease: Lease) -> None:
+        """Hand over at once; an operation whose patience is over turns round, whatever it was waiting for."""
+        reason = None
+        if lease.stalled:
+            reason = f"There was no progress for {self._settings.stalled_after_seconds // 60} minutes."
+        await self._release(lease, 0.0, reason=reason)
+
+    async def _release(self, lease: Lease, delay: float, *, reason: str | None = None) -> None:
         try:
-            async with asyncio.timeout(3), self._database.transaction() as unit:
+            async with asyncio.timeout(3), fenced(self._database, lease.operation_id, lease.token) as unit:
+                if reason is not None:
+                    await store.compensate(unit.session, lease.operation_id, error=reason, step=None)
                 await store.release(unit.session, lease.operation_id, lease.token, delay_s=delay)
         except Exception as error:  # noqa: BLE001 - then the lease simply runs out
             log.info("operation.not_released", operation_id=str(lease.operation_id), error=type(error).__name__)
 
-    async def _keep(self, lease: Lease) -> Literal["lost", "stalled"]:
-        """Renew the lease, notice a cancellation, charge the time; returns when the work must end."""
+    async def _keep(self, lease: Lease) -> None:
+        """Renew the lease, notice a cancellation, charge the time; returns when the work must end.
+
+        Only time under the lease is charged: a runner that was paused was not patient.
+        """
         charged = time.monotonic()
         while True:
             await asyncio.sleep(min(self._settings.operation_lease_seconds / 3, 1.0))
@@ -113,33 +130,26 @@ class Runner:
             elapsed = int(before - charged)
             charged += elapsed
             try:
-                row = await self._renew(lease, elapsed)
+                row = await self._renew(lease, min(elapsed, math.ceil(self._settings.operation_lease_seconds)))
             except Exception as error:  # noqa: BLE001 - the database is away: hold on as long as the lease lasts
                 log.info("lease.not_renewed", operation_id=str(lease.operation_id), error=type(error).__name__)
                 if lease.remaining() <= 0:
-                    return "lost"
+                    return
                 continue
             if row is None:
-                return "lost"
+                return
             lease.expires = max(lease.expires, before + self._settings.operation_lease_seconds)
             if row.cancel_requested_at is not None:
                 lease.cancel_requested.set()
             if row.stalled_seconds >= self._settings.stalled_after_seconds:
-                return "stalled"
+                lease.stalled = True
+                if row.state == "running":
+                    return
 
     async def _renew(self, lease: Lease, elapsed: int) -> Any:
         lease_s = self._settings.operation_lease_seconds
         async with asyncio.timeout(5), self._database.transaction() as unit:
             return await store.renew(unit.session, lease.operation_id, lease.token, lease_s=lease_s, elapsed_s=elapsed)
-
-    async def _give_up(self, lease: Lease) -> None:
-        """An operation without progress turns round, whatever it was waiting for."""
-        minutes = self._settings.stalled_after_seconds // 60
-        async with fenced(self._database, lease.operation_id, lease.token) as unit:
-            await store.compensate(
-                unit.session, lease.operation_id, error=f"There was no progress for {minutes} minutes.", step=None
-            )
-            await store.release(unit.session, lease.operation_id, lease.token, delay_s=0)
 
 
 async def _stop(*tasks: asyncio.Task[Any]) -> None:

@@ -1,11 +1,10 @@
 """The engine's SQL. Every write of a runner carries its lease token: a runner that lost its lease changes nothing."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, bindparam, text
+from sqlalchemy import Boolean, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_common.clock import utc_now
@@ -40,16 +39,22 @@ _RENEW = text(
     """
     UPDATE operations SET lease_until = greatest(lease_until, clock_timestamp() + make_interval(secs => :lease)),
            stalled_seconds = stalled_seconds + :elapsed
-    WHERE id = :id AND lease_token = :token RETURNING cancel_requested_at, stalled_seconds
+    WHERE id = :id AND lease_token = :token RETURNING state, cancel_requested_at, stalled_seconds
     """
 )
-_HOLD = text(
-    "SELECT 1 FROM operations WHERE id = :id AND lease_token = :token AND lease_until > clock_timestamp() FOR UPDATE"
+_HOLD = text(  # the instance's row first, as requests do: locks are taken in this order everywhere
+    """
+    SELECT 1 FROM instances i JOIN operations o ON o.instance_id = i.id
+    WHERE o.id = :id AND o.lease_token = :token AND o.lease_until > clock_timestamp() FOR UPDATE OF i, o
+    """
 )
 _RELEASE = text(
     """
-    UPDATE operations SET lease_until = NULL, run_at = clock_timestamp() + make_interval(secs => :delay)
-    WHERE id = :id AND lease_token = :token
+    WITH released AS (
+        UPDATE operations SET lease_until = NULL, run_at = clock_timestamp() + make_interval(secs => :delay)
+        WHERE id = :id AND lease_token = :token RETURNING id)
+    UPDATE operation_steps s SET call_deadline = least(s.call_deadline, clock_timestamp())
+    FROM released WHERE s.operation_id = released.id AND s.call_deadline IS NOT NULL
     """
 )
 _CALL = text(
@@ -61,7 +66,18 @@ _CALL = text(
     WHERE id = :id
     """
 ).bindparams(bindparam("call", type_=Uuid))
-_CALL_DEADLINE = text("SELECT call_deadline FROM operation_steps WHERE operation_id = :id AND position = :position")
+_CUT_OFF = text(
+    """
+    UPDATE operation_steps SET call_deadline = CASE WHEN NOT :refused THEN least(call_deadline, clock_timestamp()) END
+    WHERE operation_id = :id AND position = :position
+    """
+).bindparams(bindparam("refused", type_=Boolean))
+_UNSETTLED = text(
+    """
+    SELECT extract(epoch FROM max(s.call_deadline) - clock_timestamp())
+    FROM operation_steps s JOIN operations o ON o.id = s.operation_id WHERE o.instance_id = :instance
+    """
+)
 _STEPS = text("SELECT position, name, state, attempts FROM operation_steps WHERE operation_id = :id ORDER BY position")
 _BEGIN = text(
     """
@@ -71,13 +87,20 @@ _BEGIN = text(
 )
 _END = text(
     """
-    UPDATE operation_steps SET state = :state, message = :message, finished_at = clock_timestamp(), call_id = NULL, call_deadline = NULL
+    UPDATE operation_steps SET state = :state, message = :message, finished_at = clock_timestamp(),
+           call_deadline = CASE WHEN :state IN ('failed', 'skipped') THEN call_deadline END
     WHERE operation_id = :id AND position = :position
     """
 ).bindparams(bindparam("message", type_=Text))
 _PATIENCE = text("UPDATE operations SET stalled_seconds = 0 WHERE id = :id")
 _COMPENSATE = text(
-    "UPDATE operations SET state = 'compensating', error = :error, error_step = :step, stalled_seconds = 0 WHERE id = :id"
+    """
+    UPDATE operations SET state = 'compensating', error = :error, stalled_seconds = 0,
+           error_step = coalesce(:step, (SELECT name FROM operation_steps
+                                         WHERE operation_id = :id AND state = 'running' AND CAST(:error AS text) IS NOT NULL
+                                         ORDER BY position DESC LIMIT 1))
+    WHERE id = :id AND state = 'running'
+    """
 ).bindparams(bindparam("error", type_=Text), bindparam("step", type_=Text))
 _FINISH = text(
     """
@@ -97,18 +120,18 @@ async def claim(session: AsyncSession, *, lease_s: float, per_provider: int) -> 
 
 
 async def renew(session: AsyncSession, operation_id: UUID, token: int, *, lease_s: float, elapsed_s: int) -> Any | None:
-    """Extend the lease and charge the time to the operation's patience; None when the lease is lost."""
+    """Extend the lease and charge the time to the operation's patience: its new state, None when the lease is lost."""
     values = {"id": operation_id, "token": token, "lease": lease_s, "elapsed": elapsed_s}
     return (await session.execute(_RENEW, values)).one_or_none()
 
 
 async def hold(session: AsyncSession, operation_id: UUID, token: int) -> bool:
-    """Whether this lease is the current one; the row stays locked, so it remains so until the transaction ends."""
+    """Whether this lease is the current one; the rows stay locked, so it remains so until the transaction ends."""
     return await session.scalar(_HOLD, {"id": operation_id, "token": token}) is not None
 
 
 async def release(session: AsyncSession, operation_id: UUID, token: int, *, delay_s: float) -> None:
-    """Give the operation back, to be claimed again after a delay."""
+    """Give the operation back, to be claimed again after a delay; its runner has ended all its calls."""
     await session.execute(_RELEASE, {"id": operation_id, "token": token, "delay": delay_s})
 
 
@@ -118,9 +141,15 @@ async def announce_call(session: AsyncSession, operation_id: UUID, position: int
     await session.execute(_CALL, values)
 
 
-async def call_deadline(session: AsyncSession, operation_id: UUID, position: int) -> datetime | None:
-    """When the last announced call of a step was cut off, None when there was none."""
-    return await session.scalar(_CALL_DEADLINE, {"id": operation_id, "position": position})
+async def cut_off(session: AsyncSession, operation_id: UUID, position: int, *, refused: bool) -> None:
+    """Note that an announced call is over; when it was ``refused``, for certain without an effect."""
+    await session.execute(_CUT_OFF, {"id": operation_id, "position": position, "refused": refused})
+
+
+async def unsettled(session: AsyncSession, instance_id: UUID) -> float | None:
+    """Seconds until the last call about the instance whose effect is unknown is cut off (negative: since); None without one."""
+    seconds = await session.scalar(_UNSETTLED, {"instance": instance_id})
+    return None if seconds is None else float(seconds)
 
 
 async def steps(session: AsyncSession, operation_id: UUID) -> Sequence[Any]:
@@ -147,7 +176,7 @@ async def reset_patience(session: AsyncSession, operation_id: UUID) -> None:
 
 
 async def compensate(session: AsyncSession, operation_id: UUID, *, error: str | None, step: str | None) -> None:
-    """Turn an operation round."""
+    """Turn an operation round; without a step, the one that runs is named."""
     await session.execute(_COMPENSATE, {"id": operation_id, "error": error, "step": step})
 
 

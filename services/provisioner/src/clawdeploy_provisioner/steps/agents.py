@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import PermanentError
+from clawdeploy_common.redaction import Redactor
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import (
     ConfigApplied,
@@ -38,6 +39,7 @@ from clawdeploy_provisioner.steps.machines import MachineSteps
 
 _LAST_LINES = 20
 _LOOK_AGAIN_S = 0.3
+_DRAIN_S = 30.0
 _REASONS = {OperationKind.PAUSE: "paused", OperationKind.SUSPEND: "suspended", OperationKind.STOP: "stopped"}
 _DRAINING = {OperationKind.RESTART, OperationKind.APPLY_CONFIG}
 
@@ -88,10 +90,13 @@ class AgentSteps:
         version = await self._secrets.config(owner, choice.version)
         try:
             bundle = await self._bundle(context, owner, choice, version.config)
-            await self._machines.provider(context).write_configuration(row.id, bundle)
+            context.redactor = Redactor(bundle.environment.values())
+            async with context.call(self._machines.call_s):
+                await self._machines.provider(context).write_configuration(row.id, bundle)
         except ConfigurationRejected as error:
             async with context.transaction() as unit:
-                context.emit(unit, ConfigRejected(version=choice.version, issues=error.issues))
+                issues = [context.redactor.redact(issue) for issue in error.issues]
+                context.emit(unit, ConfigRejected(version=choice.version, issues=issues))
             raise
         applied = {**choice.model_dump(mode="json"), "config_version": choice.version}
         applied.pop("version")
@@ -130,7 +135,8 @@ class AgentSteps:
     async def start(self, context: StepContext) -> Record:
         """Bring the gateway up; from now on it is restarted when it vanishes."""
         row = await self._machines.server_row(context)
-        server = await self._machines.provider(context).start(row.id)
+        async with context.call(self._machines.call_s):
+            server = await self._machines.provider(context).start(row.id)
         address = server.address.base_url if server.address else None
         started_at = server.started_at or utc_now()
 
@@ -145,8 +151,9 @@ class AgentSteps:
     async def wait_started(self, context: StepContext) -> Record:
         """Wait for ``/startupz``; an exit, or 90 s without an answer, is a failure told with the last lines."""
         provider, row = self._machines.provider(context), await self._machines.server_row(context)
-        deadline = time.monotonic() + self._start_s
-        while time.monotonic() < deadline:
+        deadline, late = time.monotonic() + self._start_s, False
+        while not late:  # looks once more when the time is over: it may have been ours that stood still
+            late = time.monotonic() >= deadline
             server = await provider.observe(row.id)
             if server is not None and require_alive(server).ready:
                 return lambda unit: servers.seen(unit, server)
@@ -181,13 +188,14 @@ class AgentSteps:
             row = await servers.live(unit, context.operation.instance_id)
         if row is None:
             return None
-        kind = context.operation.kind
-        server = await self._machines.provider(context).stop(row.id, drain=kind in _DRAINING)
+        kind, drain = context.operation.kind, context.operation.kind in _DRAINING and not context.undoing
+        async with context.call(self._machines.call_s + (_DRAIN_S if drain else 0.0)):
+            server = await self._machines.provider(context).stop(row.id, drain=drain)
 
         async def record(unit: UnitOfWork) -> None:
             await servers.seen(unit, server)
             await unit.session.execute(_WANTED, {"id": context.operation.instance_id, "wanted": "stopped"})
-            reason = _REASONS.get(kind, "restarting" if kind in _DRAINING else "failed")
+            reason = "failed" if context.undoing else _REASONS.get(kind, "restarting")
             context.emit(unit, InstanceStopped(server_id=row.id, stopped_at=utc_now(), reason=reason))
 
         return record

@@ -11,6 +11,9 @@ from clawdeploy_provisioner.operations.context import Record, StepContext
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.secret_store import SecretStore
 
+VISIBILITY_LAG = timedelta(seconds=2)
+"""How long after a call a key may still be missing from OpenRouter's list."""
+
 
 class KeySteps:
     """Mint, and revoke: disable now, delete after the last reading."""
@@ -29,6 +32,9 @@ class KeySteps:
         """Delete every key of our name, whose secret is lost, then mint one."""
         operation, plan = context.operation, context.operation.deployment
         name = llm_keys.name_of(operation.instance_id, operation.id)
+        await context.settle(VISIBILITY_LAG)
+        async with context.call(self._call_s):
+            await self._keys.delete_named(name)
         async with context.transaction() as unit:
             await llm_keys.intend(
                 unit,
@@ -37,9 +43,6 @@ class KeySteps:
                 name=name,
                 limit_micros=plan.llm_limit_micros,
             )
-        await context.settle()
-        async with context.call(self._call_s):
-            await self._keys.delete_named(name)
         async with context.call(self._call_s):
             key = await self._keys.mint(name, limit_micros=plan.llm_limit_micros)
         encrypted = self._secrets.encrypt(key.secret.encode(), purpose=llm_keys.SECRET_PURPOSE)
@@ -58,21 +61,19 @@ class KeySteps:
         return record
 
     async def revoke(self, context: StepContext) -> Record | None:
-        """Disable the instance's key, or owe it; a key that was only intended is looked up by its name."""
+        """Disable the instance's key, or owe it; one that was only intended is deleted by its name."""
         async with context.transaction() as unit:
             row = await llm_keys.live(unit, context.operation.instance_id)
         if row is None:
             return None
+        await context.settle(VISIBILITY_LAG)
         try:
             return await self._revoke_row(context, row)
         except (ClawDeployError, TimeoutError) as error:
-            if row.key_hash is None:
-                raise
-            return self._owed(row, error)
+            return self._owed(row, context.redactor.redact(f"{type(error).__name__}: {error}"))
 
     async def _revoke_row(self, context: StepContext, row: Any) -> Record:
         if row.key_hash is None:
-            await context.settle(timedelta(seconds=self._call_s))
             async with context.call(self._call_s):
                 await self._keys.delete_named(row.name)
             return lambda unit: llm_keys.forgotten(unit, row.id)
@@ -80,12 +81,10 @@ class KeySteps:
             await self._keys.disable(row.key_hash)
         return lambda unit: llm_keys.disabled(unit, row.id, grace=self._grace, operation_id=context.operation.id)
 
-    def _owed(self, row: Any, error: Exception) -> Record:
+    def _owed(self, row: Any, reason: str) -> Record:
         async def record(unit: UnitOfWork) -> None:
-            reason = f"{type(error).__name__}: {error}"
-            await debts.owe(
-                unit, row, resource="llm_key", provider="openrouter", provider_ref=row.key_hash, reason=reason
-            )
+            reference = row.key_hash or row.name
+            await debts.owe(unit, row, resource="llm_key", provider="openrouter", provider_ref=reference, reason=reason)
             await llm_keys.abandoned(unit, row.id)
 
         return record

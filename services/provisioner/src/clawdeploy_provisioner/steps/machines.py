@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from clawdeploy_common.errors import ClawDeployError, PermanentError
+from sqlalchemy.exc import DBAPIError
+
+from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import ServerCreated, ServerIntended
 from clawdeploy_provisioner import debts, servers
-from clawdeploy_provisioner.operations.context import Record, StepContext
+from clawdeploy_provisioner.operations.context import CancelRequested, LeaseLost, Record, StepContext
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.providers.protocol import Provider, ProviderUnavailable, ServerSpec
 
-CREATE_S = 60.0
-DESTROY_S = 60.0
 _LOOK_AGAIN_S = 0.5
 
 
@@ -31,8 +31,9 @@ class NoServer(PermanentError):
 class MachineSteps:
     """What happens to the server itself, at whichever provider."""
 
-    def __init__(self, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, providers: Mapping[str, Provider], *, call_s: float) -> None:
         self._providers = providers
+        self.call_s = call_s
 
     def steps(self) -> dict[str, Step]:
         """By name."""
@@ -47,7 +48,9 @@ class MachineSteps:
 
     def provider(self, context: StepContext) -> Provider:
         """The provider of this operation's instance."""
-        name = context.operation.deployment.provider
+        return self._named(context.operation.deployment.provider)
+
+    def _named(self, name: str) -> Provider:
         found = self._providers.get(name)
         if found is None:
             raise PermanentError(
@@ -75,7 +78,7 @@ class MachineSteps:
         """Ask for the server, unless it is there; whoever asks after a lost answer looks first."""
         provider, row, plan = self.provider(context), await self.server_row(context), context.operation.deployment
         await context.settle(provider.visibility_lag)
-        async with context.call(CREATE_S):
+        async with context.call(self.call_s):
             server = await provider.ensure_server(_spec(context, row.id))
 
         async def record(unit: UnitOfWork) -> None:
@@ -97,10 +100,14 @@ class MachineSteps:
     async def wait_address(self, context: StepContext) -> Record:
         """Look until the provider names an address."""
         provider, row = self.provider(context), await self.server_row(context)
+        known = row.state
         while True:
             server = await provider.observe(row.id)
             if server is not None and server.address is not None:
                 return lambda unit: servers.seen(unit, server)
+            if server is not None and server.state != known:
+                known = server.state
+                await context.moved()
             await context.sleep(_LOOK_AGAIN_S)
 
     async def connect(self, context: StepContext) -> None:
@@ -117,16 +124,19 @@ class MachineSteps:
         await self.provider(context).ensure_installed(row.id, context.say, channels=channels)
 
     async def destroy(self, context: StepContext) -> Record | None:
-        """Remove the server and have the provider confirm it, or owe it."""
+        """Remove the server and have the provider it is at confirm it, or owe it."""
         row = await self._row(context)
         if row is None:
             return None
-        await context.settle()
         try:
-            async with context.call(DESTROY_S):
-                await self.provider(context).destroy(row.id)
-        except (ClawDeployError, TimeoutError, OSError) as error:
-            return _owed(row, error)
+            provider = self._named(row.provider)
+            await context.settle(provider.visibility_lag)
+            async with context.call(self.call_s):
+                await provider.destroy(row.id)
+        except (LeaseLost, CancelRequested, DBAPIError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the provider says, the server is not forgotten
+            return _owed(row, context.redactor.redact(f"{type(error).__name__}: {error}"))
         facts = context.operation
         return lambda unit: debts.server_destroyed(
             unit,
@@ -163,9 +173,8 @@ def _spec(context: StepContext, server_id: UUID) -> ServerSpec:
     )
 
 
-def _owed(row: Any, error: Exception) -> Record:
+def _owed(row: Any, reason: str) -> Record:
     async def record(unit: UnitOfWork) -> None:
-        reason = f"{type(error).__name__}: {error}"
         reference = row.provider_ref or str(row.id)
         await debts.owe(unit, row, resource="server", provider=row.provider, provider_ref=reference, reason=reason)
         await servers.abandon(unit, row.id)

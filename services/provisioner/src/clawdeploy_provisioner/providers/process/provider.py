@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from uuid import UUID
 
-import httpx
 import structlog
 
+from clawdeploy_common import http as httpx
 from clawdeploy_common.errors import ClawDeployError
 from clawdeploy_provisioner.openclaw.channels import Channel, plugin_spec, with_token
 from clawdeploy_provisioner.openclaw.checking import issues_of
