@@ -8,9 +8,9 @@ import asyncio
 import os
 from pathlib import Path
 
-import httpx
 import structlog
 
+from clawdeploy_common import http as httpx
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 
