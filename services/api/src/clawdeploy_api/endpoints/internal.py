@@ -1,0 +1,42 @@
+"""What the provisioner fetches: sealed secrets and configuration versions, for the account its token names."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+
+from clawdeploy_api import configurations, sealed_secrets
+from clawdeploy_api.configurations import PublishedConfig
+from clawdeploy_api.gateway import TheGateway
+from clawdeploy_api.sealed_secrets import SealedSecret
+from clawdeploy_common.errors import Forbidden
+from clawdeploy_common.internal import Caller
+from clawdeploy_common.tokens import InternalPass
+
+router = APIRouter(prefix="/internal/instances/{instance_id}", include_in_schema=False)
+
+Version = Annotated[int, Path(ge=1, le=2**31)]
+SecretName = Annotated[str, Path(max_length=64, pattern=r"^[a-z_.]+$")]
+
+
+@router.get("/secrets/{name}/versions/{version}")
+async def get_secret(
+    instance_id: UUID, name: SecretName, version: Version, gateway: TheGateway, caller: Caller
+) -> SealedSecret:
+    """The sealed bytes; the gateway cannot open them."""
+    _require_provisioner(caller)
+    async with gateway.database.web_transaction(caller.account_id) as unit:
+        return await sealed_secrets.find(unit, instance_id, name=name, version=version)
+
+
+@router.get("/configs/{version}")
+async def get_config(instance_id: UUID, version: Version, gateway: TheGateway, caller: Caller) -> PublishedConfig:
+    """What was published under this version."""
+    _require_provisioner(caller)
+    async with gateway.database.web_transaction(caller.account_id) as unit:
+        return await configurations.find(unit, instance_id, version)
+
+
+def _require_provisioner(caller: InternalPass) -> None:
+    if caller.issuer != "provisioner":
+        raise Forbidden("only the provisioner fetches these")

@@ -1,0 +1,154 @@
+"""Calls to the services behind the gateway: their rows, their machines, their agents."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+from starlette.responses import StreamingResponse
+
+from clawdeploy_api.errors import Refused, ServiceUnavailable
+from clawdeploy_api.settings import ApiSettings
+from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Response, Timeout, TransportError
+from clawdeploy_common.tokens import InternalTokens
+
+log = structlog.get_logger()
+
+CONNECT_S = 2.0
+STREAM_SILENCE_S = 900.0
+_PASSED_ON = frozenset({400, 404, 409, 413, 422, 429})
+_STANDARD = frozenset({"type", "title", "status", "code", "detail", "instance"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A route of a service, and for whom it is called."""
+
+    service: str
+    path: str
+    account_id: UUID | None
+    operator: bool = False
+    query: Mapping[str, str | int | None] = field(default_factory=dict[str, str | int | None])
+    timeout_s: float = 10.0
+
+
+class Forwarder:
+    """Speaks to the other services with an internal token; who does not answer is named in a 503."""
+
+    def __init__(
+        self, settings: ApiSettings, tokens: InternalTokens, *, transport: AsyncBaseTransport | None = None
+    ) -> None:
+        self._bases = {
+            "provisioner": settings.provisioner_url,
+            "monitor": settings.monitor_url,
+            "billing": settings.billing_url,
+        }
+        self._tokens = tokens
+        self._http = AsyncClient(transport=transport, trust_env=False)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._http.aclose()
+
+    async def get(self, target: Target) -> dict[str, Any]:
+        """A JSON object; raises Refused, ServiceUnavailable."""
+        return await self._call("GET", target)
+
+    async def post(self, target: Target) -> dict[str, Any]:
+        """The same, asking for something to be done; empty for an answer without content."""
+        return await self._call("POST", target)
+
+    async def stream(self, method: str, target: Target, *, body: bytes | None = None) -> StreamingResponse:
+        """Pass an answer through as it comes; when the caller leaves, the call behind is ended too."""
+        timeout = Timeout(STREAM_SILENCE_S, connect=CONNECT_S)
+        async with AsyncExitStack() as stack:
+            opening = self._http.stream(
+                method,
+                self._url(target),
+                headers=self._headers(target, body),
+                params=_query(target),
+                content=body,
+                timeout=timeout,
+            )
+            try:
+                response = await stack.enter_async_context(opening)
+            except TransportError as error:
+                raise _away(target, error) from error
+            if response.status_code >= 400:  # noqa: PLR2004 - where errors begin
+                await response.aread()
+                raise _refused(target, response)
+            kept = stack.pop_all()
+        media_type = response.headers.get("content-type", "application/octet-stream")
+        return StreamingResponse(
+            _pass_through(target, response, kept), status_code=response.status_code, media_type=media_type
+        )
+
+    async def _call(self, method: str, target: Target) -> dict[str, Any]:
+        timeout = Timeout(target.timeout_s, connect=min(CONNECT_S, target.timeout_s))
+        try:
+            response = await self._http.request(
+                method, self._url(target), headers=self._headers(target, None), params=_query(target), timeout=timeout
+            )
+        except TransportError as error:
+            raise _away(target, error) from error
+        if response.status_code >= 400:  # noqa: PLR2004 - where errors begin
+            raise _refused(target, response)
+        return _object(target, response) if response.content else {}
+
+    def _url(self, target: Target) -> str:
+        return self._bases[target.service].rstrip("/") + target.path
+
+    def _headers(self, target: Target, body: bytes | None) -> dict[str, str]:
+        token = self._tokens.issue(target.service, account_id=target.account_id, operator=target.operator)
+        headers = {"Authorization": f"Bearer {token}"}
+        return headers if body is None else {**headers, "Content-Type": "application/json"}
+
+
+async def _pass_through(target: Target, response: Response, kept: AsyncExitStack) -> AsyncGenerator[bytes]:
+    async with kept:
+        try:
+            async with aclosing(response.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except TransportError as error:  # the status is sent: ending early is all that is left to say
+            log.warning("stream.broken", service=target.service, path=target.path, error=type(error).__name__)
+
+
+def _query(target: Target) -> dict[str, str | int]:
+    return {name: value for name, value in target.query.items() if value is not None}
+
+
+def _object(target: Target, response: Response) -> dict[str, Any]:
+    try:
+        found: Any = response.json()
+    except ValueError as error:
+        raise ServiceUnavailable(target.service, "answered something unreadable") from error
+    if not isinstance(found, dict):
+        raise ServiceUnavailable(target.service, "answered something unreadable")
+    return cast("dict[str, Any]", found)
+
+
+def _away(target: Target, error: TransportError) -> ServiceUnavailable:
+    log.info("service.unavailable", service=target.service, path=target.path, error=type(error).__name__)
+    return ServiceUnavailable(target.service, "does not answer")
+
+
+def _refused(target: Target, response: Response) -> Refused | ServiceUnavailable:
+    """A refusal of the caller's doing as it was said; anything else is the platform's own trouble."""
+    if response.status_code not in _PASSED_ON:
+        log.warning("service.refused", service=target.service, path=target.path, status=response.status_code)
+        return ServiceUnavailable(target.service, "cannot answer this now")
+    try:
+        body = cast("dict[str, Any]", _object(target, response))
+    except ServiceUnavailable:
+        body = {}
+    extensions = {name: value for name, value in body.items() if name not in _STANDARD}
+    return Refused(
+        response.status_code,
+        str(body.get("code") or "refused"),
+        str(body.get("title") or f"{target.service} refused this"),
+        str(body.get("detail") or ""),
+        **extensions,
+    )
