@@ -31,7 +31,11 @@ class PriceBookPublished(Event, type="price_book.published.v1", producer="billin
 
 
 class MeterOpened(Event, type="meter.opened.v1", producer="billing"):
-    """A server is being metered; what it costs by now is rate times time since ``since``."""
+    """A server is being metered; what it costs by now is rate times time since ``since``.
+
+    A meter is a server at one rate: where the price changes, or the charge stops because a destroy was accepted, it is closed and
+    the next one opened. Said again of an open meter, the last word holds (a failed deployment's charge becomes zero).
+    """
 
     meter_id: UUID
     server_id: UUID
@@ -43,7 +47,10 @@ class MeterOpened(Event, type="meter.opened.v1", producer="billing"):
 
 
 class MeterClosed(Event, type="meter.closed.v1", producer="billing"):
-    """A server's metering ended; the amounts are final."""
+    """A meter ended, with what it came to. Said again of a closed meter it corrects it: the last word holds.
+
+    A correction follows a fact that arrived late from another topic; a closed meter is never opened again.
+    """
 
     meter_id: UUID
     server_id: UUID

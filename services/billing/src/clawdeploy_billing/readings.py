@@ -144,7 +144,7 @@ class UsageReader:
 
     def _next(self, key: LlmKey, now: datetime) -> datetime:
         """When to read again: soon while the key spends, and for the last time when late figures have arrived."""
-        due = next_reading(now, last_usage_at=key.last_usage_at, interval=self._rhythm.interval)
+        due = next_reading(now, active_since=key.last_usage_at or key.minted_at, interval=self._rhythm.interval)
         last = now if key.revoked_at is None else key.revoked_at + self._rhythm.grace
         return min(due, last) if last > now else due
 

@@ -14,7 +14,7 @@ class BillingSettings(ServiceSettings):
 
     ``prices`` and ``llm_charge_percent`` are what the newest price book version says: when they differ from it at a start, the
     next version is published. ``usage_interval_seconds`` is the time between two readings of a key that spends nothing; a key
-    that spent lately is read five times as often.
+    that is new or spent lately is read five times as often.
     """
 
     port: int = Field(default=8803, ge=0, le=65535)

@@ -52,7 +52,7 @@ def is_final(read_at: datetime, *, revoked_at: datetime | None, grace: timedelta
     return revoked_at is not None and read_at >= revoked_at + grace
 
 
-def next_reading(now: datetime, *, last_usage_at: datetime | None, interval: timedelta) -> datetime:
-    """When to read again: five times as often while the key spends."""
-    active = last_usage_at is not None and now - last_usage_at < ACTIVE_FOR
+def next_reading(now: datetime, *, active_since: datetime, interval: timedelta) -> datetime:
+    """When to read again: five times as often while the key is new or spent something lately."""
+    active = now - active_since < ACTIVE_FOR
     return now + (interval / _ACTIVE_DIVISOR if active else interval)

@@ -103,7 +103,13 @@ def _particular(name: str, around: Surroundings) -> dict[str, str]:
         return {"CLAWDEPLOY_BOOTSTRAP_API_KEY": key.get_secret_value() if key else around.secrets.bootstrap_api_key}
     if name == "provisioner":
         return {**openrouter_environment(around), **_provisioner_environment(around)}
-    return openrouter_environment(around) if name == "billing" else {}
+    return {**openrouter_environment(around), **_billing_environment(around)} if name == "billing" else {}
+
+
+def _billing_environment(around: Surroundings) -> dict[str, str]:
+    """The stand-in may be asked often: what a chat cost shows within seconds. The real one is asked as billing's default says."""
+    name = "CLAWDEPLOY_BILLING_USAGE_INTERVAL_SECONDS"
+    return {name: "5"} if around.stand_in and name not in os.environ else {}
 
 
 def _provisioner_environment(around: Surroundings) -> dict[str, str]:

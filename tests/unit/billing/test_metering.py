@@ -1,0 +1,144 @@
+"""Which meters follow from the facts."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawdeploy_billing.metering import Moment, Outcome, Segment, ServerFacts, amounts, segments
+from clawdeploy_billing.pricing import PriceBook, PriceBookVersion, PriceMissing, Rates
+from clawdeploy_billing.rounding import PER_SECOND, BillingRule
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BEGUN_HOURS = BillingRule(unit_seconds=3600, begun_counts=True)
+
+
+def at(hours: float) -> Moment:
+    return Moment(at=START + hours * HOUR, event_id=uuid4())
+
+
+def version(number: int, *, hours: float, cost: int = 1_000, charge: int = 3_000) -> PriceBookVersion:
+    rates = Rates(cost_micros_per_hour=cost, charge_micros_per_hour=charge)
+    return PriceBookVersion(
+        version=number,
+        valid_from=START + hours * HOUR,
+        rates={("process", "basic"): rates},
+        llm_charge_percent=100,
+        event_id=uuid4(),
+    )
+
+
+BOOK = PriceBook([version(1, hours=-100), version(2, hours=4, charge=6_000)])
+ACCEPTED = at(0)
+
+
+def life(
+    *,
+    outcome: Outcome | None = "succeeded",
+    requested: Moment | None = None,
+    destroyed: Moment | None = None,
+    price_version: int = 1,
+) -> ServerFacts:
+    return ServerFacts(
+        provider="process",
+        plan="basic",
+        price_version=price_version,
+        accepted=ACCEPTED,
+        outcome=outcome,
+        outcome_event_id=uuid4() if outcome else None,
+        destroy_requested=requested,
+        destroyed=destroyed,
+    )
+
+
+def hours_of(found: list[Segment]) -> list[tuple[float, float | None, int]]:
+    return [
+        (
+            (s.since - START) / HOUR,
+            None if s.until is None else (s.until - START) / HOUR,
+            s.rates.charge_micros_per_hour,
+        )
+        for s in found
+    ]
+
+
+def test_a_life_is_cut_where_the_price_changes_and_where_the_charge_stops() -> None:
+    found = segments(life(requested=at(6), destroyed=at(7)), BOOK)
+    assert hours_of(found) == [(0, 4, 3_000), (4, 6, 6_000), (6, 7, 0)]
+    assert [s.price_version for s in found] == [1, 2, 2]
+
+
+def test_while_the_outcome_is_open_so_is_the_meter() -> None:
+    assert hours_of(segments(life(outcome=None, requested=at(1), destroyed=at(2)), BOOK)) == [(0, None, 3_000)]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
+def test_an_unsuccessful_deployment_is_never_charged(outcome: Outcome) -> None:
+    found = segments(life(outcome=outcome, requested=at(1), destroyed=at(2)), BOOK)
+    assert hours_of(found) == [(0, 2, 0)]
+
+
+def test_a_server_accepted_after_the_destroy_request_is_never_charged() -> None:
+    assert hours_of(segments(life(requested=at(-1), destroyed=at(1)), BOOK)) == [(0, 1, 0)]
+
+
+def test_the_agreed_price_holds_until_a_later_one_takes_effect() -> None:
+    book = PriceBook([version(1, hours=-100), version(2, hours=-1, charge=9_000), version(3, hours=2, charge=1)])
+    assert hours_of(segments(life(destroyed=at(3)), book)) == [(0, 2, 3_000), (2, 3, 1)]
+
+
+def test_a_version_that_changes_nothing_for_the_plan_cuts_nothing() -> None:
+    book = PriceBook([version(1, hours=-100), version(2, hours=1)])
+    assert hours_of(segments(life(destroyed=at(3)), book)) == [(0, 3, 3_000)]
+
+
+def test_an_unknown_price_version_is_the_one_valid_then() -> None:
+    assert segments(life(price_version=77), BOOK)[0].price_version == 1
+
+
+def test_a_plan_without_a_price_is_an_error_not_a_gift() -> None:
+    with pytest.raises(PriceMissing):
+        segments(
+            life(),
+            PriceBook(
+                [PriceBookVersion(version=1, valid_from=START, rates={}, llm_charge_percent=100, event_id=uuid4())]
+            ),
+        )
+
+
+def test_begun_hours_are_counted_once_however_often_the_price_changes() -> None:
+    found = segments(life(destroyed=at(5.5)), PriceBook([version(1, hours=-9), version(2, hours=1.5, cost=2_000)]))
+    due = [amounts(s, accepted_at=START, rule=BEGUN_HOURS) for s in found]
+    assert [a.cost_seconds for a in due] == [2 * 3600, 4 * 3600]
+    assert [a.seconds for a in due] == [5_400, 4 * 3600]
+
+
+def test_every_segment_names_the_events_it_follows_from() -> None:
+    facts = life(requested=at(2), destroyed=at(3))
+    first, second = segments(facts, BOOK)
+    assert facts.destroy_requested is not None
+    assert facts.destroyed is not None
+    assert first.event_ids == (ACCEPTED.event_id, facts.outcome_event_id, facts.destroy_requested.event_id)
+    named: set[UUID | None] = {ACCEPTED.event_id, facts.outcome_event_id, facts.destroy_requested.event_id}
+    assert set(second.event_ids) == {*named, facts.destroyed.event_id}
+
+
+@given(
+    gone=st.floats(0, 100).map(lambda h: round(h, 3)),
+    requested=st.none() | st.floats(-10, 120).map(lambda h: round(h, 3)),
+    change=st.floats(-10, 120).map(lambda h: round(h, 3)),
+)
+def test_segments_cover_a_life_without_gap_or_overlap(gone: float, requested: float | None, change: float) -> None:
+    """INVARIANT: the cost book covers a server's life exactly, whatever else happens to it."""
+    book = PriceBook([version(1, hours=-100), version(2, hours=change, cost=7)])
+    facts = life(requested=None if requested is None else at(requested), destroyed=at(gone))
+    found = segments(facts, book)
+    assert facts.destroyed is not None
+    assert (found[0].since, found[-1].until) == (START, facts.destroyed.at)
+    assert all(a.until == b.since for a, b in pairwise(found))
+    seconds = sum(amounts(s, accepted_at=START, rule=PER_SECOND).seconds for s in found)
+    assert seconds == (facts.destroyed.at - START) // timedelta(seconds=1)
