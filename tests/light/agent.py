@@ -13,7 +13,7 @@ ANSWERS: dict[str, Any] = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers like a gateway that knows one model."""
+    """Answers like a gateway that knows one model; with ``stand/refusing`` it refuses every method."""
 
     model = "stand/one"
 
@@ -25,6 +25,9 @@ class Handler(BaseHTTPRequestHandler):
         """RPC and chat."""
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))) or b"{}")
         if self.path == "/api/v1/admin/rpc":
+            if self.model == "stand/refusing":
+                self._answer({"ok": False, "error": {"code": "REFUSED", "message": "this agent refuses"}})
+                return
             models = [{"id": self.model, "provider": "openrouter", "name": self.model, "available": True}]
             self._answer(
                 {"ok": True, "payload": {"models": models} if body["method"] == "models.list" else {"ok": True}}

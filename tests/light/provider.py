@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,13 +35,22 @@ async def no_hook(_moment: str) -> None:
 
 
 class LightProvider:
-    """Keeps nothing in memory; ``hook`` is called with "before VERB" and "after VERB" and may raise, wait or kill."""
+    """Keeps nothing in memory; ``hook`` is called with "before VERB" and "after VERB" and may raise, wait or kill.
+
+    A server whose folder somebody removed is listed as GONE when the provider ``remembers`` it, as local ones do, and not at all
+    when it does not, as clouds do. ``complete`` is what its listings say of themselves; ``bundles`` is what was written last.
+    """
 
     name = "light"
 
-    def __init__(self, root: Path, *, hook: Hook = no_hook, visibility_lag: timedelta = timedelta(0)) -> None:
+    def __init__(
+        self, root: Path, *, hook: Hook = no_hook, visibility_lag: timedelta = timedelta(0), remembers: bool = True
+    ) -> None:
         self._root = root
         self._hook = hook
+        self.remembers = remembers
+        self.complete = True
+        self.bundles: dict[UUID, Bundle] = {}
         self._spawned: list[subprocess.Popen[bytes]] = []
         self.visibility_lag = visibility_lag
         root.mkdir(parents=True, exist_ok=True)
@@ -57,6 +67,7 @@ class LightProvider:
         folder = self._folder(spec.server_id)
         if not (folder / "server.json").exists():
             folder.mkdir(exist_ok=True)
+            (self._root / f"{spec.server_id}.reserved").touch()
             with (self._root / "created.log").open("a") as book:
                 book.write(f"{spec.server_id}\n")
             self._write(
@@ -67,12 +78,27 @@ class LightProvider:
 
     async def find_server(self, server_id: UUID) -> Server | None:
         """Look for the folder."""
-        return await self.observe(server_id)
+        await self._hook("before find_server")
+        return self._seen(server_id) if (self._folder(server_id) / "server.json").exists() else None
 
     async def list_servers(self) -> Listing:
-        """Every folder."""
-        found = [UUID(path.parent.name) for path in self._root.glob("*/server.json")]
-        return Listing(servers=[self._seen(server_id) for server_id in found], complete=True)
+        """Every folder, and what is remembered of removed ones."""
+        await self._hook("before list_servers")
+        names = {path.parent.name for path in self._root.glob("*/server.json")}
+        if self.remembers:
+            names |= {path.stem for path in self._root.glob("*.reserved")}
+        return Listing(servers=[self._seen(UUID(name)) for name in sorted(names)], complete=self.complete)
+
+    def remove_all(self) -> None:
+        """End every agent, whatever became of its server."""
+        for path in self._root.glob("*/server.json"):
+            self.vanish(UUID(path.parent.name))
+
+    def vanish(self, server_id: UUID) -> None:
+        """Remove the server as somebody outside the platform would."""
+        folder = self._folder(server_id)
+        _kill(self._read(folder)["pid"])
+        shutil.rmtree(folder)
 
     async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
         """Nothing is to be installed."""
@@ -82,6 +108,7 @@ class LightProvider:
     async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
         """Keep the model."""
         await self._hook("before write_configuration")
+        self.bundles[server_id] = bundle
         folder = self._folder(server_id)
         self._write(folder, {**self._read(folder), "model": bundle.config.model})
         await self._hook("after write_configuration")
@@ -113,9 +140,8 @@ class LightProvider:
         folder = self._folder(server_id)
         if (folder / "server.json").exists():
             await asyncio.to_thread(_kill, self._read(folder)["pid"])
-            for path in folder.iterdir():
-                path.unlink()
-            folder.rmdir()
+            shutil.rmtree(folder)
+        (self._root / f"{server_id}.reserved").unlink(missing_ok=True)
         await self._hook("after destroy")
 
     async def logs(self, server_id: UUID, *, tail: int) -> list[str]:
@@ -136,6 +162,7 @@ class LightProvider:
 
     async def observe(self, server_id: UUID) -> Server | None:
         """The server now."""
+        await self._hook("before observe")
         return self._seen(server_id) if (self._folder(server_id) / "server.json").exists() else None
 
     def _spawn(self, folder: Path, facts: dict[str, Any]) -> "subprocess.Popen[bytes]":

@@ -3,10 +3,10 @@
 import asyncio
 import base64
 import json
-import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 from tests.engines.databases import Database
+from tests.integration.provisioner.gateway import Gateway
+from tests.light.moments import Moments
 from tests.light.provider import LightProvider
 
 from clawdeploy_common.events import Envelope, Event, encode
@@ -23,21 +25,41 @@ from clawdeploy_common.ids import new_id
 from clawdeploy_common.records import Record
 from clawdeploy_common.service import Service
 from clawdeploy_emulators import OpenRouterSettings, create_openrouter
-from clawdeploy_events.deployments import DeploymentPlan, DeploymentRequested
+from clawdeploy_events.deployments import DeploymentPlan, DeploymentRequested, InstanceDestroyRequested
 from clawdeploy_provisioner.main import build
 from clawdeploy_provisioner.settings import ProvisionerSettings
 
 MANAGEMENT_KEY = "sk-or-v1-management-" + "0" * 44
 
 
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """An instance of a test: its id, its account's, and its first deployment's."""
+
+    id: UUID
+    account_id: UUID
+    deployment_id: UUID
+
+
 class Platform:
     """A provisioner and everything around it, with the questions tests ask."""
 
-    def __init__(self, service: Service, app: FastAPI, provider: LightProvider, openrouter: AsyncClient) -> None:
+    def __init__(
+        self,
+        service: Service,
+        app: FastAPI,
+        provider: LightProvider,
+        openrouter: AsyncClient,
+        *,
+        moments: Moments,
+        gateway: Gateway,
+    ) -> None:
         self.service = service
         self.app = app
         self.provider = provider
         self.openrouter = openrouter
+        self.moments = moments
+        self.gateway = gateway
         self._versions: dict[UUID, int] = {}
 
     async def send(self, event: Event, *, key: UUID, account_id: UUID) -> None:
@@ -59,12 +81,92 @@ class Platform:
         )
         await self.service.inbox.receive([record])
 
-    async def deploy(self, **changes: Any) -> tuple[UUID, UUID, UUID]:
-        """Ask for a deployment; returns (instance, account, operation)."""
-        instance_id, account_id, operation_id = new_id(), new_id(), new_id()
-        plan = deployment_plan(operation_id, **changes)
-        await self.send(DeploymentRequested(deployment=plan), key=instance_id, account_id=account_id)
-        return instance_id, account_id, operation_id
+    async def deploy(self, *, account_id: UUID | None = None, **changes: Any) -> Instance:
+        """Ask for a deployment."""
+        instance = Instance(id=new_id(), account_id=account_id or new_id(), deployment_id=new_id())
+        await self.request_deployment(instance, **changes)
+        return instance
+
+    async def request_deployment(self, instance: Instance, **changes: Any) -> None:
+        """Ask for the deployment of an instance whose id is known."""
+        plan = deployment_plan(instance.deployment_id, **changes)
+        await self.send(DeploymentRequested(deployment=plan), key=instance.id, account_id=instance.account_id)
+
+    async def deployed(self, **changes: Any) -> Instance:
+        """Deploy, and wait until it succeeded."""
+        instance = await self.deploy(**changes)
+        row = await self.ended(instance.deployment_id)
+        assert (row.state, row.error) == ("succeeded", None)
+        return instance
+
+    async def ask(self, instance: Instance, event_class: type[Any], **facts: Any) -> UUID:
+        """Ask for another operation; returns its id."""
+        operation_id = facts.pop("operation_id", None) or new_id()
+        event = event_class(operation_id=operation_id, **facts)
+        await self.send(event, key=instance.id, account_id=instance.account_id)
+        return operation_id
+
+    async def destroy(self, instance: Instance) -> UUID:
+        """Ask for the instance's end; returns the operation."""
+        return await self.ask(instance, InstanceDestroyRequested, requested_at=datetime.now(UTC))
+
+    async def done(self, operation_id: UUID) -> None:
+        """Wait for an operation's success."""
+        row = await self.ended(operation_id)
+        assert (row.state, row.error) == ("succeeded", None)
+
+    async def until(self, statement: str, expected: Any, *, seconds: float = 20, **values: Any) -> None:
+        """Wait until a query's first value is as expected."""
+        found: Any = None
+        try:
+            async with asyncio.timeout(seconds):
+                while (found := [row[0] for row in await self.rows(statement, **values)]) != [expected]:
+                    await asyncio.sleep(0.03)
+        except TimeoutError:
+            raise AssertionError(f"{statement}: {found} instead of {expected}") from None
+
+    async def until_told(self, key: UUID, event_type: str, *, seconds: float = 20) -> dict[str, Any]:
+        """Wait for an event; returns its data."""
+        async with asyncio.timeout(seconds):
+            while True:
+                found = [data for name, data in await self.events(key) if name == event_type]
+                if found:
+                    return found[0]
+                await asyncio.sleep(0.03)
+
+    async def steps(self, operation_id: UUID) -> dict[str, str]:
+        """The states of an operation's steps by name."""
+        rows = await self.rows(
+            "SELECT name, state FROM operation_steps WHERE operation_id = :id ORDER BY position", id=operation_id
+        )
+        return {row.name: row.state for row in rows}
+
+    async def output(self, operation_id: UUID) -> list[str]:
+        """What an operation's steps said."""
+        rows = await self.rows(
+            "SELECT line FROM operation_outputs WHERE operation_id = :id ORDER BY id", id=operation_id
+        )
+        return [row.line for row in rows]
+
+    async def server_id(self, instance: Instance) -> UUID:
+        """The instance's server."""
+        (row,) = await self.rows(
+            "SELECT id FROM servers WHERE instance_id = :id AND destroyed_at IS NULL", id=instance.id
+        )
+        return row.id
+
+    async def faults(self, *faults: dict[str, Any]) -> None:
+        """Switch faults of OpenRouter on."""
+        response = await self.openrouter.put("/_emulator/faults", json=list(faults))
+        assert response.status_code < 300, response.text
+
+    async def live_keys(self) -> list[str]:
+        """The hashes of the keys that can spend."""
+        return [key["hash"] for key in await self.keys() if not key["disabled"]]
+
+    def forget_versions(self) -> None:
+        """Send what follows as if the log were read again from its beginning."""
+        self._versions.clear()
 
     async def rows(self, statement: str, **values: Any) -> Sequence[Any]:
         """Rows of the provisioner's schema."""
@@ -131,48 +233,52 @@ def settings_for(database: Database, **changes: Any) -> ProvisionerSettings:
         "providers": "light",
         "operation_lease_seconds": 2,
         "inventory_seconds": 0.3,
-        "llm_call_seconds": 2,
+        "llm_call_seconds": 1,
+        "provider_call_seconds": 5,
+        "orphan_age_seconds": 1,
     }
     return ProvisionerSettings(**(facts | changes))
 
 
-def gateway_app() -> FastAPI:
-    """The gateway's internal routes that a provisioner asks: one configuration, and no secret."""
-    app = FastAPI()
-
-    @app.get("/internal/instances/{instance_id}/configs/{version}")
-    async def config(instance_id: UUID, version: int) -> dict[str, Any]:
-        return {"version": version, "content_hash": secrets.token_hex(32), "config": {}}
-
-    return app
-
-
-def client(openrouter: FastAPI) -> AsyncClient:
+def client(openrouter: FastAPI, gateway: Gateway) -> AsyncClient:
     """One HTTP client: OpenRouter and the gateway are apps in this process, agents are real."""
-    mounts = {"http://openrouter": ASGITransport(openrouter), "http://api": ASGITransport(gateway_app())}
+    mounts = {"http://openrouter": ASGITransport(openrouter), "http://api": ASGITransport(gateway.app)}
     return AsyncClient(mounts=mounts)
 
 
+def openrouter_in(folder: Path) -> FastAPI:
+    """An emulated OpenRouter; two with the same folder are the same account."""
+    return create_openrouter(OpenRouterSettings(state_file=folder / "openrouter.sqlite", management_key=MANAGEMENT_KEY))
+
+
 @asynccontextmanager
-async def provisioner(database: Database, folder: Path, **changes: Any) -> AsyncGenerator[Platform]:
-    """A running provisioner; several may share a database, a folder and an OpenRouter."""
-    hook = changes.pop("hook", None)
-    provider = LightProvider(folder / "servers", **({"hook": hook} if hook else {}))
-    openrouter = changes.pop("openrouter", None) or create_openrouter(
-        OpenRouterSettings(state_file=folder / "openrouter.sqlite", management_key=MANAGEMENT_KEY)
+async def provisioner(
+    database: Database,
+    folder: Path,
+    *,
+    moments: Moments | None = None,
+    openrouter: FastAPI | None = None,
+    visibility_lag: timedelta = timedelta(0),
+    **changes: Any,
+) -> AsyncGenerator[Platform]:
+    """A running provisioner with these changes to its settings; several may share a database, a folder and an OpenRouter."""
+    moments, gateway, openrouter = moments or Moments(), Gateway(), openrouter or openrouter_in(folder)
+    provider = LightProvider(folder / "servers", hook=moments, visibility_lag=visibility_lag)
+    service, app = build(
+        settings_for(database, **changes), http=client(openrouter, gateway), providers={"light": provider}
     )
-    service, app = build(settings_for(database, **changes), http=client(openrouter), providers={"light": provider})
-    async with app.router.lifespan_context(app):
-        while not service.migrated:
-            await asyncio.sleep(0.02)
-        async with AsyncClient(transport=ASGITransport(openrouter), base_url="http://openrouter") as outside:
-            yield Platform(service, app, provider, outside)
+    try:
+        async with app.router.lifespan_context(app):
+            while not service.migrated:
+                await asyncio.sleep(0.02)
+            async with AsyncClient(transport=ASGITransport(openrouter), base_url="http://openrouter") as outside:
+                yield Platform(service, app, provider, outside, moments=moments, gateway=gateway)
+    finally:
+        provider.remove_all()
 
 
 @pytest.fixture
 async def platform(database: Database, tmp_path: Path) -> AsyncGenerator[Platform]:
-    """A provisioner of this test's own; what its agents left running is ended."""
+    """A provisioner of this test's own."""
     async with provisioner(database, tmp_path) as running:
         yield running
-        for server in (await running.provider.list_servers()).servers:
-            await running.provider.destroy(server.server_id)
