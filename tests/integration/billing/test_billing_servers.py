@@ -1,5 +1,6 @@
 """Server meters: two books, exact integers, and no dependence on the order in which topics arrive."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -145,6 +146,26 @@ async def test_the_order_of_arrival_across_topics_does_not_matter(books: Books, 
     }
     last = {e["meter_id"]: (e["cost_micros"], e["charge_micros"]) for e in await books.told("meter.closed.v1")}
     assert sorted(last.values()) == [(BASIC_COST, 0), (2 * BASIC_COST, 2 * BASIC_CHARGE)]
+
+
+async def test_two_topics_applied_at_the_same_moment_lose_nothing(books: Books) -> None:
+    """INVARIANT: consumers of different topics, on any replica, see each other's facts: the instance's row orders them."""
+    lives = [(Life(), uuid4(), uuid4()) for _ in range(20)]
+    lifecycle = [
+        [life.created(server, deploy), life.succeeded(server, deploy), life.destroyed(server, hours=3)]
+        for life, server, deploy in lives
+    ]
+    wishes = [life.destroy_requested(hours=1) for life, _, _ in lives]
+    await asyncio.gather(
+        *(books.deliver(record) for record in wishes[:10]), *(books.deliver(*told) for told in lifecycle[:10])
+    )
+    await asyncio.gather(
+        books.deliver(*(record for told in lifecycle[10:] for record in told)), books.deliver(*reversed(wishes))
+    )
+    for life, _, _ in lives:
+        sums = await books.sums(life)
+        assert sums[("charge", START)] == BASIC_CHARGE
+        assert sum(micros for (book, _), micros in sums.items() if book == "cost") == 3 * BASIC_COST
 
 
 async def test_a_late_destroy_request_is_an_adjustment_not_a_change(books: Books) -> None:

@@ -149,6 +149,15 @@ async def test_a_failed_deployment_is_gone_and_no_drift(monitoring: Monitoring, 
     assert (await monitoring.watch(watched.instance_id)).next_probe_at is None
 
 
+async def test_a_server_that_runs_though_it_was_stopped_is_drift(monitoring: Monitoring, agent: Agent) -> None:
+    watched = Watched()
+    await monitoring.receive(watched.started(agent.url), watched.stopped(), watched.server(ServerState.RUNNING))
+    (drift,) = await monitoring.told("instance.drifted.v1")
+    assert (drift["expected"], drift["observed"]) == ("stopped", "running")
+    await monitoring.receive(watched.started(agent.url))
+    assert (await monitoring.watch(watched.instance_id)).drift is None
+
+
 async def test_another_server_of_the_instance_does_not_matter(monitoring: Monitoring, agent: Agent) -> None:
     watched = Watched()
     await monitoring.receive(watched.started(agent.url), watched.server(ServerState.GONE, server_id=uuid4()))

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from clawdeploy_billing.usage import micros_of
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import NotFound, PermanentError, TemporaryError
-from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Response, TransportError
+from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, HTTPError, Response
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ class OpenRouterKeys:
     async def _get(self, path: str, **query: str | int) -> Any:
         try:
             response = await self._client.get(path, params=query)
-        except TransportError as error:
+        except HTTPError as error:
             raise OpenRouterAway(f"{type(error).__name__} at {path.split('/')[1]}") from error
         _raise_for(response)
         try:

@@ -5,6 +5,7 @@ runner that was paused cannot book a stale figure.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,8 +34,7 @@ log = structlog.get_logger()
 
 BATCH = 200
 LIST_FROM = 8
-"""From this many keys on, one list call per hundred takes the place of single readings."""
-MOST_PAGES = 20
+"""A list call takes the place of this many single readings: fewer keys are read one by one, and no more pages are asked for."""
 _CONCURRENCY = 4
 _LEASE = timedelta(seconds=60)
 _MISSING_FACTOR = 10
@@ -107,7 +107,7 @@ class UsageReader:
     async def _listed(self, wanted: set[str]) -> dict[str, Reading]:
         found: dict[str, Reading] = {}
         offset = 0
-        for _ in range(MOST_PAGES):
+        for _ in range(len(wanted) // LIST_FROM):
             page = await self._keys.page(offset=offset)
             found.update({r.key_hash: r for r in page if r.key_hash in wanted})
             offset += len(page)
@@ -134,6 +134,9 @@ class UsageReader:
                     await self._book_one(unit, key, outcome)
                 else:
                     self._put_off(key, outcome)
+        failed = Counter(outcome.code for outcome in outcomes.values() if isinstance(outcome, ClawDeployError))
+        if failed:
+            log.warning("llm_keys.not_read", **failed)
 
     async def _book_one(self, unit: UnitOfWork, key: LlmKey, reading: Reading) -> None:
         found = await llm_keys.book_reading(unit, key, reading, grace=self._rhythm.grace)
@@ -165,4 +168,3 @@ class UsageReader:
             case _:
                 delay = self._rhythm.interval
         key.next_read_at = utc_now() + delay
-        log.warning("llm_key.not_read", key_hash=key.key_hash, reason=error.code, retry_s=delay.total_seconds())

@@ -79,7 +79,7 @@ def started(uow: UnitOfWork, watch: Watch, event: InstanceStarted) -> None:
 
 def stopped(uow: UnitOfWork, watch: Watch, server_id: UUID, at: datetime, reason: str) -> None:
     """Expect the instance to be down."""
-    watch.expected, watch.server_id = "stopped", server_id
+    watch.expected, watch.server_id, watch.server_state = "stopped", server_id, ServerState.OFF
     say(uow, watch, Health(process=ProcessHealth.STOPPED, detail=reason), at=at)
     watch.drift = None
     watch.next_probe_at = None
@@ -120,6 +120,8 @@ def _judge_server(uow: UnitOfWork, watch: Watch, *, at: datetime, detail: str | 
         drifted(uow, watch, observed=state, detail=told, at=at)
     elif watch.expected == "stopped" and state in LOST_STATES:
         say(uow, watch, lost(health_of(watch), detail=detail), at=at)
+        drifted(uow, watch, observed=state, detail=detail, at=at)
+    elif watch.expected == "stopped" and state is ServerState.RUNNING:
         drifted(uow, watch, observed=state, detail=detail, at=at)
     elif state is ServerState.RUNNING:
         if watch.expected == "running" and watch.process == ProcessHealth.GONE:
