@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -148,14 +148,15 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(service: Service, app: FastAPI) -> None:
-    """Run a service until SIGTERM or SIGINT."""
+def serve(service: Service, app: FastAPI, *, loop: Literal["uvloop", "asyncio"] = "uvloop") -> None:
+    """Run a service until SIGTERM or SIGINT; uvloop cannot start processes under another user, asyncio can."""
     settings = service.settings
     configure_logging(service=service.name, log_format=settings.log_format, level=settings.log_level)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        loop=loop,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -8,7 +8,7 @@ from clawdeploy_provisioner.settings import ProvisionerSettings
 def main() -> None:
     """Read the settings from the environment and serve until SIGTERM."""
     service, app = build(ProvisionerSettings())  # pyright: ignore[reportCallIssue] - read from the environment
-    serve(service, app)
+    serve(service, app, loop="asyncio")
 
 
 if __name__ == "__main__":
