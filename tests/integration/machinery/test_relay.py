@@ -1,6 +1,7 @@
 """Law 5: losing the broker, or the tail of its log, loses nothing."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -138,6 +139,21 @@ async def test_an_idle_platform_notices_that_the_embedded_broker_was_emptied(
             await emit(producer, 1)
             await eventually(lambda: all_applied(consumer, 4), seconds=40)
         assert await consumer.reacted() == {key: [1, 2, 3, 4] for key in KEYS}
+
+
+async def test_a_service_stops_in_time_while_its_broker_is_away(
+    database: Database, own_embedded_broker: RunningBroker
+) -> None:
+    """INVARIANT: relay and consumer end within the grace of a service, though what they would flush has nowhere to go."""
+    async with pair(database, own_embedded_broker.bootstrap_servers, embedded=True) as (producer, consumer):
+        async with producer.running(), consumer.running():
+            await emit(producer, 1)
+            await eventually(lambda: all_applied(consumer, 1))
+            own_embedded_broker.kill()
+            await emit(producer, 1)
+            await asyncio.sleep(0.3)
+            started = time.monotonic()
+        assert time.monotonic() - started < 8
 
 
 async def test_a_lost_tail_is_noticed_and_healed(database: Database, kafka: str) -> None:

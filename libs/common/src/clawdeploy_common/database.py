@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from clawdeploy_common.settings import ServiceSettings
@@ -90,15 +92,22 @@ class Database:
 
 
 def _engine(url: str, schema: str, pool_size: int) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         async_url(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "server_settings": {"search_path": schema, "application_name": f"clawdeploy-{schema}", **_KEEPALIVES},
             "timeout": 5,
         },
     )
+    event.listen(engine.sync_engine, "checkout", _replace_closed)
+    return engine
+
+
+def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Give a fresh connection for one whose peer is gone. The driver knows; asking the server (pre-ping) takes three round trips."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError

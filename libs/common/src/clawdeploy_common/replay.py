@@ -119,9 +119,11 @@ def _check_topics(topics: Sequence[str], partitions: Sequence[TopicPartition]) -
 
 
 async def _read_to_end(consumer: Any, partitions: Sequence[TopicPartition]) -> AsyncIterator[list[Record]]:
+    """Batches up to where the partitions ended when they were first heard of: what comes later is the consumers'."""
     heard = time.monotonic()
+    ends: dict[TopicPartition, int] = {}
     while True:
-        batches = await consumer.getmany(timeout_ms=500, max_records=2000)
+        batches = await consumer.getmany(timeout_ms=100, max_records=2000)
         records = [
             Record.read(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
             for batch in batches.values()
@@ -132,8 +134,8 @@ async def _read_to_end(consumer: Any, partitions: Sequence[TopicPartition]) -> A
             yield [record for record in records if not record.is_tick]
         elif time.monotonic() - heard > _SILENCE_S:
             raise TemporaryError("the broker stopped answering in the middle of the log", retry_after=10)
-        behind = [
-            p for p in partitions if consumer.highwater(p) is None or await consumer.position(p) < consumer.highwater(p)
-        ]
-        if not behind:
+        for at in partitions:
+            if at not in ends and consumer.highwater(at) is not None:
+                ends[at] = consumer.highwater(at)
+        if len(ends) == len(partitions) and not [at for at, end in ends.items() if await consumer.position(at) < end]:
             return

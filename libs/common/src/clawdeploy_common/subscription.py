@@ -24,6 +24,7 @@ from clawdeploy_common.settings import ServiceSettings
 log = structlog.get_logger()
 
 MAX_RECORDS = 500
+COMMIT_TIMEOUT_S = 2.0
 _EPOCHS = text("SELECT partition, log_epoch FROM consumed_epochs WHERE topic = :topic")
 _STORE_EPOCH = text(
     """
@@ -34,7 +35,10 @@ _STORE_EPOCH = text(
 
 
 class Subscription:
-    """One service's reading of one topic."""
+    """One service's reading of one topic.
+
+    A batch is done when the database committed it. Kafka learns of it a second later at most: what comes again is dropped.
+    """
 
     def __init__(self, database: Database, settings: ServiceSettings, inbox: Inbox, *, topic: str) -> None:
         self._database = database
@@ -42,6 +46,8 @@ class Subscription:
         self._inbox = inbox
         self._topic = topic
         self._subscriber: Any = None
+        self._epochs: dict[int, int] = {}
+        self._applied: dict[TopicPartition, int] = {}
         self.connected = False
 
     async def run(self) -> None:
@@ -63,6 +69,8 @@ class Subscription:
                 )
             finally:
                 self.connected = False
+                await self._commit()
+                self._applied.clear()
                 await broker.stop()
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
@@ -115,18 +123,20 @@ class Subscription:
                 delay = min(delay * 2, 5.0)
                 continue
             self._note_ticks(records)
-            await self._commit()
+            self._applied.update({TopicPartition(self._topic, r.partition): r.offset + 1 for r in current})
             return
 
     async def _seek_where_log_is_new(self, records: Sequence[Record]) -> list[Record]:
         """Partitions with a higher epoch than ever seen go back to their beginning; returns the records of the others."""
-        async with self._database.connection() as connection:
-            rows = await connection.execute(_EPOCHS, {"topic": self._topic})
-            known: dict[int, int] = {row.partition: row.log_epoch for row in rows}
         highest: dict[int, int] = {}
         for record in records:
             highest[record.partition] = max(record.log_epoch, highest.get(record.partition, 0))
-        risen = {p: e for p, e in highest.items() if e > known.get(p, 0)}
+        if all(epoch <= self._epochs.get(p, 0) for p, epoch in highest.items()):  # what is remembered only ever rises
+            return list(records)
+        async with self._database.connection() as connection:
+            rows = await connection.execute(_EPOCHS, {"topic": self._topic})
+            self._epochs = {row.partition: row.log_epoch for row in rows}
+        risen = {p: e for p, e in highest.items() if e > self._epochs.get(p, 0)}
         for partition, epoch in risen.items():
             await self._from_beginning(partition, epoch)
         return [record for record in records if record.partition not in risen]
@@ -138,15 +148,21 @@ class Subscription:
         if at not in consumer.assignment():  # moved to another replica, which will see the epoch itself
             return
         log.warning("log.read_again", topic=self._topic, partition=partition, log_epoch=epoch)
+        self._applied.pop(at, None)
         await consumer.commit({at: 0})
         await consumer.seek_to_beginning(at)
         async with self._database.connection() as connection:
             await connection.execute(_STORE_EPOCH, {"topic": self._topic, "partition": partition, "epoch": epoch})
 
     async def _commit(self) -> None:
-        """Tell Kafka how far we are; only a hint, so a refusal (a rebalance, a broker gone) is no error."""
+        """Tell Kafka how far we are; only a hint, so it is told now and then, and a refusal (a rebalance, a broker gone) is no error."""
+        consumer = self._subscriber.consumer
+        applied, self._applied = self._applied, {}
         try:
-            await self._subscriber.consumer.commit()
+            offsets = {at: offset for at, offset in applied.items() if at in consumer.assignment()}
+            if offsets:
+                async with asyncio.timeout(COMMIT_TIMEOUT_S):  # without a coordinator it would wait for one
+                    await consumer.commit(offsets)
         except Exception as error:  # noqa: BLE001 - progress rows decide, not offsets
             log.info("offsets.not_committed", topic=self._topic, error=f"{type(error).__name__}: {error}")
 
@@ -157,9 +173,10 @@ class Subscription:
                 LAST_TICK.labels(self._topic).set(datetime.fromisoformat(max(times)).timestamp())
 
     async def _watch(self) -> None:
-        """Measure the lag while the subscriber works; raises when its task has ended."""
+        """Commit offsets and measure the lag while the subscriber works; raises when its task has ended."""
         while True:
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
+            await self._commit()
             consumer = self._subscriber.consumer
             for at in consumer.assignment():
                 high, position = consumer.highwater(at), consumer.last_stable_offset(at)
