@@ -50,6 +50,7 @@ class LightProvider:
         self._hook = hook
         self.remembers = remembers
         self.complete = True
+        self.never_ready = False
         self.bundles: dict[UUID, Bundle] = {}
         self._spawned: list[subprocess.Popen[bytes]] = []
         self.visibility_lag = visibility_lag
@@ -192,7 +193,7 @@ class LightProvider:
             state=ServerState.RUNNING if alive else ServerState.OFF,
             address=Address(host="127.0.0.1", port=facts["port"]),
             started_at=datetime.now(UTC) if alive else None,
-            ready=alive,
+            ready=alive and not self.never_ready,
         )
 
     def _folder(self, server_id: UUID) -> Path:

@@ -1,7 +1,8 @@
 """Background tasks of a service: each is restarted when it fails, and all end with the service."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
 import structlog
 
@@ -21,11 +22,18 @@ class TaskGroup:
         self._tasks.append(asyncio.create_task(_keep(name, loop), name=name))
 
     async def stop(self) -> None:
-        """Cancel all loops and wait for them."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Cancel all loops and wait for them; one that lost its cancellation is told again."""
+        await end(self._tasks)
         self._tasks.clear()
+
+
+async def end(tasks: Collection[asyncio.Task[Any]], *, again_s: float = 5.0) -> None:
+    """Cancel tasks and wait until they have ended; their errors stay with them."""
+    running = {task for task in tasks if not task.done()}
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=again_s)
 
 
 async def _keep(name: str, loop: Callable[[], Awaitable[None]]) -> None:

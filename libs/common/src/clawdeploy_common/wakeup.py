@@ -17,7 +17,8 @@ class Wakeup:
     async def wait(self, seconds: float) -> None:
         """Return when set, or after ``seconds``."""
         try:
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for loses a cancellation that comes with the signal (Python 3.11)
+                await self._event.wait()
         except TimeoutError:
             return
         finally:

@@ -123,7 +123,8 @@ class StepContext:
             await asyncio.sleep(seconds)
             return
         try:
-            await asyncio.wait_for(self._lease.cancel_requested.wait(), max(seconds, 0.001))
+            async with asyncio.timeout(seconds):
+                await self._lease.cancel_requested.wait()
         except TimeoutError:
             return
         raise CancelRequested

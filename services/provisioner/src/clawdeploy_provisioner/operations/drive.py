@@ -59,8 +59,6 @@ class Drive:
         for row in await self._rows():
             if row.state in DONE:
                 continue
-            if self._lease.cancel_requested.is_set():
-                raise CancelRequested
             await self._attempt_until_done(row, self._steps[row.name].ensure, undoing=False)
         async with self._fenced() as unit:
             if await endings.succeed(unit, self._operation):
@@ -117,6 +115,8 @@ class Drive:
     async def _begin(self, row: Any) -> None:
         async with self._fenced() as unit:
             attempt = await store.begin_step(unit.session, self._operation.id, row.position)
+            if attempt is None:
+                raise CancelRequested
             endings.emit(
                 unit, self._operation, store.step_changed(self._operation, row.name, "running", attempt=attempt)
             )

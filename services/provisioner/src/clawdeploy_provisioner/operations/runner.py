@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from clawdeploy_common.database import Database
+from clawdeploy_common.supervision import end
 from clawdeploy_common.wakeup import Wakeup
 from clawdeploy_events.deployments import DeploymentPlan
 from clawdeploy_events.lifecycle import OperationKind
@@ -42,9 +43,7 @@ class Runner:
                 if len(self._tasks) >= self._settings.operation_concurrency or not await self._try_to_claim():
                     await self._wakeup.wait(POLL_S)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await end(list(self._tasks))
 
     async def _try_to_claim(self) -> bool:
         """An outage of the database interrupts claiming, not what is under way."""
@@ -83,7 +82,7 @@ class Runner:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended = work.done()
-            await _stop(work, keeper)
+            await end([work, keeper])
             if not ended:
                 await self._let_go(lease)
         await self._conclude(facts, lease, work)
@@ -150,12 +149,6 @@ class Runner:
         lease_s = self._settings.operation_lease_seconds
         async with asyncio.timeout(5), self._database.transaction() as unit:
             return await store.renew(unit.session, lease.operation_id, lease.token, lease_s=lease_s, elapsed_s=elapsed)
-
-
-async def _stop(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _facts(session: Any, row: Any) -> OperationFacts:

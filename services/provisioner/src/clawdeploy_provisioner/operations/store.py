@@ -82,7 +82,9 @@ _STEPS = text("SELECT position, name, state, attempts FROM operation_steps WHERE
 _BEGIN = text(
     """
     UPDATE operation_steps SET state = 'running', attempts = attempts + 1, started_at = coalesce(started_at, clock_timestamp())
-    WHERE operation_id = :id AND position = :position RETURNING attempts
+    WHERE operation_id = :id AND position = :position
+      AND EXISTS (SELECT 1 FROM operations WHERE id = :id AND cancel_requested_at IS NULL)
+    RETURNING attempts
     """
 )
 _END = text(
@@ -157,9 +159,9 @@ async def steps(session: AsyncSession, operation_id: UUID) -> Sequence[Any]:
     return (await session.execute(_STEPS, {"id": operation_id})).all()
 
 
-async def begin_step(session: AsyncSession, operation_id: UUID, position: int) -> int:
-    """Mark a step as running; returns which attempt this is."""
-    return int(await session.scalar(_BEGIN, {"id": operation_id, "position": position}) or 0)
+async def begin_step(session: AsyncSession, operation_id: UUID, position: int) -> int | None:
+    """Mark a step as running; returns which attempt this is, None when the operation is to end instead."""
+    return await session.scalar(_BEGIN, {"id": operation_id, "position": position})
 
 
 async def end_step(
