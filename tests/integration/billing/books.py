@@ -10,7 +10,6 @@ from sqlalchemy import text
 from tests.integration.billing.life import Life
 
 from clawdeploy_billing.settings import BillingSettings
-from clawdeploy_common.outages import is_outage
 from clawdeploy_common.records import Record
 from clawdeploy_common.service import Service
 
@@ -25,15 +24,6 @@ class Books:
     async def receive(self, *records: Record) -> None:
         """Hand over one batch."""
         await self.service.inbox.receive(records)
-
-    async def deliver(self, *records: Record) -> None:
-        """Hand over one batch as a subscription does: again, when the database asks for that."""
-        while True:
-            try:
-                return await self.receive(*records)
-            except Exception as error:
-                if not is_outage(error):
-                    raise
 
     async def rows(self, query: str, **values: Any) -> Sequence[Any]:
         """Rows of a query as the owner."""

@@ -157,10 +157,10 @@ async def test_two_topics_applied_at_the_same_moment_lose_nothing(books: Books) 
     ]
     wishes = [life.destroy_requested(hours=1) for life, _, _ in lives]
     await asyncio.gather(
-        *(books.deliver(record) for record in wishes[:10]), *(books.deliver(*told) for told in lifecycle[:10])
+        *(books.receive(record) for record in wishes[:10]), *(books.receive(*told) for told in lifecycle[:10])
     )
     await asyncio.gather(
-        books.deliver(*(record for told in lifecycle[10:] for record in told)), books.deliver(*reversed(wishes))
+        books.receive(*(record for told in lifecycle[10:] for record in told)), books.receive(*reversed(wishes))
     )
     for life, _, _ in lives:
         sums = await books.sums(life)

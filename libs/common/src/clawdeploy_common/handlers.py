@@ -25,6 +25,7 @@ class Received(Generic[E]):
 Projector = Callable[[Sequence[Received[E]], Projection], Awaitable[None]]
 Reactor = Callable[[E, UnitOfWork], Awaitable[None]]
 AnyReactor = Callable[[Envelope, UnitOfWork], Awaitable[None]]
+Preparation = Callable[[Sequence[Envelope], UnitOfWork], Awaitable[None]]
 
 
 class Projectors:
@@ -51,6 +52,7 @@ class Reactors:
     def __init__(self) -> None:
         self.handlers: dict[str, tuple[type[Event], Reactor[Any]]] = {}
         self.every: AnyReactor | None = None
+        self.preparation: Preparation | None = None
 
     def on(self, event_class: type[E]) -> Callable[[Reactor[E]], Reactor[E]]:
         """Register the handler of an event class; a class has one reactor per service."""
@@ -66,4 +68,13 @@ class Reactors:
     def on_every(self, handler: AnyReactor) -> AnyReactor:
         """Register a handler that sees every event of every type, known or not, before its own reactor."""
         self.every = handler
+        return handler
+
+    def before_batch(self, handler: Preparation) -> Preparation:
+        """Register what is done once for a batch, before its events are handled one by one.
+
+        Its use is to lock, in order, the rows that handlers of different topics share: taken one by one as events come, two
+        subscriptions that catch up deadlock.
+        """
+        self.preparation = handler
         return handler

@@ -83,6 +83,8 @@ class Inbox:
         last = await progress.lock(unit.session, kind, positions)
         parked = await parking.versions(unit.session, kind, positions)
         before = dict(last)
+        if kind == REACTOR and self.reactors.preparation:
+            await self.reactors.preparation([envelope(r) for r in fresh], unit)
         await how(unit, kind, fresh, last, parked)
         await progress.write(unit.session, kind, {p: v for p, v in last.items() if v != before[p]})
 

@@ -1,9 +1,11 @@
 """Events that begin and end what is metered. Facts arrive from two topics in any order; the result does not depend on it."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from clawdeploy_billing import llm_keys, servers
+from clawdeploy_billing import llm_keys, repository, servers
 from clawdeploy_common.errors import PermanentError
+from clawdeploy_common.events import Envelope
 from clawdeploy_common.handlers import Reactors
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.deployments import InstanceDestroyRequested
@@ -18,6 +20,25 @@ from clawdeploy_events.lifecycle import (
 )
 
 reactors = Reactors()
+
+_ABOUT_SERVERS = frozenset(
+    event.event_type
+    for event in (
+        DeploymentCancelled,
+        DeploymentFailed,
+        DeploymentSucceeded,
+        InstanceDestroyRequested,
+        ServerCreated,
+        ServerDestroyed,
+    )
+)
+
+
+@reactors.before_batch
+async def lock_instances(envelopes: Sequence[Envelope], uow: UnitOfWork) -> None:
+    """Lock the instances a batch tells of, in order: both topics tell of the same ones, and each in an order of its own."""
+    told = {e.key: e.account_id for e in envelopes if e.type in _ABOUT_SERVERS and e.account_id is not None}
+    await repository.lock_instances(uow.session, told)
 
 
 @reactors.on(ServerCreated)

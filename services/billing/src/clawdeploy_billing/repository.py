@@ -1,6 +1,6 @@
 """Queries of billing. The instance's row is the lock under which its servers and meters are read and written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +17,15 @@ async def lock_instance(session: AsyncSession, instance_id: UUID, *, account_id:
     await session.execute(new)
     query = select(Instance).where(Instance.id == instance_id, Instance.account_id == account_id).with_for_update()
     return (await session.execute(query.execution_options(populate_existing=True))).scalar_one()
+
+
+async def lock_instances(session: AsyncSession, accounts: Mapping[UUID, UUID]) -> None:
+    """Make and lock several instances (each with its account) in the order of their ids."""
+    if not accounts:
+        return
+    values = [{"id": instance_id, "account_id": accounts[instance_id]} for instance_id in sorted(accounts)]
+    await session.execute(insert(Instance).values(values).on_conflict_do_nothing())
+    await session.execute(select(Instance.id).where(Instance.id.in_(accounts)).order_by(Instance.id).with_for_update())
 
 
 async def find_server(session: AsyncSession, server_id: UUID, *, account_id: UUID) -> Server | None:
