@@ -54,6 +54,7 @@ class _Work:
     row: Any
     standing: Standing
     done: dict[str, Any] = field(default_factory=dict[str, Any])
+    asked: UUID | None = None
 
     async def act(self, action: Action) -> None:
         kind = decide(action, self.standing)
@@ -96,6 +97,7 @@ class _Work:
 
     def _began(self, kind: str, operation_id: UUID) -> None:
         self.done.setdefault("operations", []).append({"kind": kind, "id": str(operation_id)})
+        self.asked = operation_id
         opened = (*self.standing.open_operations, OpenOperation(id=operation_id, kind=kind))
         self.standing = Standing(
             status=self.standing.status,
@@ -110,7 +112,7 @@ class _Work:
             return self.context.show(self.row)
         await audit.write(self.uow, self.context.actor, action, subject=self.row.id, details=self.done)
         row = await instance_rows.get(self.uow, self.context.account_id, self.row.id)
-        return self.context.show(row)
+        return self.context.show(row, asked=self.asked)
 
 
 async def _begin(uow: UnitOfWork, context: Context, instance_id: UUID) -> _Work:

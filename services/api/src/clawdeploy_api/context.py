@@ -31,7 +31,7 @@ class Context:
         """The tenant."""
         return self.person.account_id
 
-    def show(self, row: Any) -> Instance:
-        """An instance as this caller sees it."""
+    def show(self, row: Any, *, asked: UUID | None = None) -> Instance:
+        """An instance as this caller sees it, with the operation it just asked for."""
         stale_after = timedelta(seconds=self.settings.stale_after_seconds)
-        return show(row, observed=self.observed.get(row.id), now=self.now, stale_after=stale_after)
+        return show(row, observed=self.observed.get(row.id), now=self.now, stale_after=stale_after, asked=asked)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-_HOUR = timedelta(hours=1)
+_HOUR_IN_MICROSECONDS = 3_600_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,8 @@ class Line:
 
 def accrued(rate_micros_per_hour: int, elapsed: timedelta) -> int:
     """What a rate comes to, rounded down; nothing for a time that has not begun."""
-    return max(elapsed, timedelta()) * rate_micros_per_hour // _HOUR
+    microseconds = max(elapsed, timedelta()) // timedelta(microseconds=1)
+    return microseconds * rate_micros_per_hour // _HOUR_IN_MICROSECONDS
 
 
 def server_line(meter: MeterReading, *, now: datetime) -> Line:

@@ -1,7 +1,7 @@
 """Calls to the services behind the gateway: their rows, their machines, their agents."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -109,9 +109,8 @@ class Forwarder:
 async def _pass_through(target: Target, response: Response, kept: AsyncExitStack) -> AsyncGenerator[bytes]:
     async with kept:
         try:
-            async with aclosing(response.aiter_bytes()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+            async for chunk in response.aiter_bytes():
+                yield chunk
         except TransportError as error:  # the status is sent: ending early is all that is left to say
             log.warning("stream.broken", service=target.service, path=target.path, error=type(error).__name__)
 
@@ -141,7 +140,7 @@ def _refused(target: Target, response: Response) -> Refused | ServiceUnavailable
         log.warning("service.refused", service=target.service, path=target.path, status=response.status_code)
         return ServiceUnavailable(target.service, "cannot answer this now")
     try:
-        body = cast("dict[str, Any]", _object(target, response))
+        body = _object(target, response)
     except ServiceUnavailable:
         body = {}
     extensions = {name: value for name, value in body.items() if name not in _STANDARD}

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import LargeBinary, Uuid, bindparam, text
 
-from clawdeploy_api.public.instance import HIDDEN
+from clawdeploy_api.public.instance import HIDDEN, KeyProvider
 from clawdeploy_api.showing import API_KEY_PREFIX
 from clawdeploy_common.errors import NotFound, TemporaryError
 from clawdeploy_common.sealing import fingerprint, seal, secret_info
@@ -41,7 +41,7 @@ class SealedSecret(BaseModel):
     sealed_hash: str
 
 
-def given(bot_token: str | None, api_key: Mapping[str, str] | None) -> dict[str, str]:
+def given(bot_token: str | None, api_key: Mapping[KeyProvider, str] | None) -> dict[str, str]:
     """The secrets of a request by name; null and ``***`` mean: leave as it is."""
     named = {"bot_token": bot_token, **{f"{API_KEY_PREFIX}{name}": key for name, key in (api_key or {}).items()}}
     return {name: value for name, value in named.items() if value is not None and value != HIDDEN}

@@ -24,9 +24,9 @@ class ApiSettings(ServiceSettings):
     upgrade_url: str | None = Field(default=None, description="shown when a quota is reached")
     bootstrap_api_key: SecretStr | None = None
     bootstrap_max_instances: int = Field(default=1000, ge=0)
-    providers: Names = ["process"]
+    providers: Names = Field(default_factory=lambda: ["process"], min_length=1)
     default_plan: Literal["free", "basic", "pro", "enterprise"] = "basic"
-    cors_origins: Names = []
+    cors_origins: Names = Field(default_factory=list[str])
     mutations_per_minute: int = Field(default=60, ge=0, description="per account; 0 is no limit")
     deploys_per_minute: int = Field(default=5, ge=0, description="per account; 0 is no limit")
     streams_per_account: int = Field(default=20, ge=1)

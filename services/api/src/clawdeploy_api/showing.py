@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from clawdeploy_api.actions import Standing
 from clawdeploy_api.instance_rows import open_operations
@@ -12,7 +13,6 @@ from clawdeploy_api.status import (
     ActiveOperation,
     Facts,
     Observation,
-    Shown,
     channel_status_of,
     status_of,
     trusted,
@@ -21,15 +21,20 @@ from clawdeploy_api.status import (
 API_KEY_PREFIX = "api_key."
 
 
-def show(row: Any, *, observed: Observation | None, now: datetime, stale_after: timedelta) -> Instance:
-    """An instance; ``observed`` is monitor's newest word, fresher than the event it may not have had a reason to send."""
+def show(
+    row: Any, *, observed: Observation | None, now: datetime, stale_after: timedelta, asked: UUID | None = None
+) -> Instance:
+    """An instance; ``observed`` is monitor's newest word, fresher than the event it may not have had a reason to send.
+
+    Its operation is the one just ``asked`` for, else the one that runs, else the one that waits.
+    """
     observation = _observation(row, observed)
     observed_at = _newest(observation.observed_at if observation else None, row.state_at)
     operation = _active(row)
     shown = status_of(_facts(row, operation, observation, observed_at), now=now, stale_after=stale_after)
     secrets: list[str] = row.secret_names or []
     channel = channel_status_of(has_token="bot_token" in secrets, shown=shown.status, observation=observation)
-    private = urlsplit(row.endpoint).netloc if row.endpoint else None
+    endpoint: str | None = row.endpoint
     heartbeat = observation.observed_at if observation and observation.process == "healthy" else None
     return Instance(
         id=row.id,
@@ -44,16 +49,16 @@ def show(row: Any, *, observed: Observation | None, now: datetime, stale_after: 
         status_reason=shown.reason,
         desired_status=row.desired_status,
         channel_status=channel,
-        endpoint=row.endpoint,
+        endpoint=endpoint,
         config=row.config or {},
         config_version=row.config_version,
         bot_token="***" if "bot_token" in secrets else None,
         api_key=_hidden_keys(secrets),
         provider_server_id=row.provider_ref,
         public_address=None,
-        private_address=private,
+        private_address=urlsplit(endpoint).netloc if endpoint else None,
         health=_health(row, observation, observed_at),
-        operation=operation,
+        operation=_asked(row, asked) or operation,
         created_at=row.created_at,
         updated_at=row.updated_at,
         deployed_at=row.deployed_at,
@@ -74,13 +79,22 @@ def standing(row: Any, shown: Instance) -> Standing:
 
 
 def active_of(operations: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The operation that runs, else the first one that waits."""
+    """A destroy that was asked for, else the operation that runs, else the first one that waits."""
+    destroying = [found for found in operations if found["kind"] == "destroy"]
     running = [found for found in operations if found["state"] != "queued"]
-    return next(iter(running or operations), None)
+    return next(iter(destroying or running or operations), None)
 
 
 def _active(row: Any) -> OperationSummary | None:
-    found = active_of(row.operations or [])
+    return _summary(row, active_of(row.operations or []))
+
+
+def _asked(row: Any, operation_id: UUID | None) -> OperationSummary | None:
+    found = [found for found in row.operations or [] if str(found["id"]) == str(operation_id)]
+    return _summary(row, next(iter(found), None))
+
+
+def _summary(row: Any, found: dict[str, Any] | None) -> OperationSummary | None:
     return OperationSummary.model_validate({**found, "instance_id": row.id}) if found else None
 
 
@@ -111,8 +125,7 @@ def _observation(row: Any, observed: Observation | None) -> Observation | None:
             detail=row.health_detail,
         )
         seen.append(told)
-    newest = trusted(seen, state_version=row.state_version or 0)
-    return newest
+    return trusted(seen, state_version=row.state_version or 0)
 
 
 def _health(row: Any, observation: Observation | None, observed_at: datetime | None) -> Health:
@@ -128,6 +141,3 @@ def _hidden_keys(secrets: list[str]) -> dict[str, Any] | None:
 
 def _newest(*moments: datetime | None) -> datetime | None:
     return max((moment for moment in moments if moment is not None), default=None)
-
-
-__all__ = ["Shown", "active_of", "show", "standing"]

@@ -48,6 +48,7 @@ async def create_instance(body: CreateInstance, mutation: TheMutation) -> Respon
 
 @router.get("", responses=problems(), summary="List instances")
 async def list_instances(
+    *,
     gateway: TheGateway,
     person: SignedIn,
     status: Annotated[Status | None, Query(description="`deleted` lists what is kept of deleted instances")] = None,

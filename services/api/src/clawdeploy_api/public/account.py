@@ -1,14 +1,14 @@
 """Accounts as people see them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from clawdeploy_api.public.texts import display_text
 
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e00",
     "name": "Ada",
     "plan": "basic",

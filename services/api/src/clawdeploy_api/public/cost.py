@@ -1,12 +1,12 @@
 """Cost now, as people see it; money in micro-units."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_LINE = {
+_LINE: dict[str, Any] = {
     "kind": "server",
     "quantity": 3600,
     "unit": "second",
@@ -14,14 +14,14 @@ _LINE = {
     "charge_micros": 7000,
     "price_version": 1,
 }
-_COST = {
+_COST: dict[str, Any] = {
     "currency": "USD",
     "as_of": "2026-11-21T10:59:40Z",
     "cost_micros": 5000,
     "charge_micros": 7000,
     "lines": [_LINE],
 }
-_INSTANCE = {
+_INSTANCE: dict[str, Any] = {
     "instance_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01",
     "name": "My agent",
     "cost_micros": 5000,

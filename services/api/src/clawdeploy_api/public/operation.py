@@ -1,13 +1,13 @@
 """An operation: what was asked for, and how far it is."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 OperationState = Literal["queued", "running", "succeeded", "failed", "cancelled", "compensating"]
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e02",
     "instance_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01",
     "kind": "deploy",
@@ -17,7 +17,7 @@ EXAMPLE = {
     "started_at": "2026-11-21T09:59:01Z",
     "finished_at": None,
 }
-STEP_EXAMPLE = {
+STEP_EXAMPLE: dict[str, Any] = {
     "name": "install",
     "title": "Install OpenClaw",
     "state": "running",
