@@ -119,7 +119,8 @@ class Relay:
         producer, self._producer, self.connected = self._producer, None, False
         if producer is not None:
             with suppress(Exception):
-                await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await producer.stop()
             with suppress(Exception):  # a producer that cannot flush is not stopped by stop()
                 await producer._sender.close()
             with suppress(Exception):
