@@ -21,7 +21,8 @@ HOST = "127.0.0.1"
 STOP_SIGNAL = signal.SIGTERM
 CLIENT_SETTINGS = {
     "CLAWDEPLOY_KAFKA_IDEMPOTENCE": "false",
-    "CLAWDEPLOY_KAFKA_FETCH_MAX_WAIT_MS": "20",
+    "CLAWDEPLOY_KAFKA_FETCH_MAX_WAIT_MS": "40",  # this broker wakes no waiting fetch: latency against idle processor time
+    "CLAWDEPLOY_KAFKA_PARTITIONS": "4",  # each costs it processor time in every fetch, and one machine needs few
     "CLAWDEPLOY_KAFKA_SESSION_TIMEOUT_MS": "3000",  # joining a group takes it half of that, joining again twice
 }
 """What services on this broker need in their environment."""
