@@ -45,7 +45,7 @@ def build(settings: BillingSettings, *, openrouter: AsyncBaseTransport | None = 
 
 def _add_usage_reader(service: Service, settings: BillingSettings, transport: AsyncBaseTransport | None) -> None:
     if settings.openrouter_management_key is None:
-        log.warning("llm_metering.off", reason="OPENROUTER_MANAGEMENT_KEY is not set: usage of LLM keys is not read")
+        service.add_loop("usage-off", lambda: _say_off(service))
         return
     keys = OpenRouterKeys(
         base_url=settings.openrouter_base_url,
@@ -56,3 +56,8 @@ def _add_usage_reader(service: Service, settings: BillingSettings, transport: As
     rhythm = Rhythm(interval=settings.usage_interval, grace=settings.usage_grace)
     service.add_loop("usage", UsageReader(service.database, keys, rhythm).run)
     service.on_close(keys.close)
+
+
+async def _say_off(service: Service) -> None:
+    log.warning("llm_metering.off", reason="OPENROUTER_MANAGEMENT_KEY is not set: usage of LLM keys is not read")
+    await service.stopping.wait()
