@@ -73,13 +73,13 @@ async def test_a_failing_job_is_tried_again_later(producer: Machine) -> None:
 
 async def test_a_lost_lease_cannot_mark_the_job(producer: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """INVARIANT: a runner that was paused past its lease marks nothing; the job runs again, and that run's outcome counts."""
-    monkeypatch.setattr(jobs, "LEASE", timedelta(milliseconds=200))
+    monkeypatch.setattr(jobs, "LEASE", timedelta(seconds=2))
     slow = runner(producer, lambda _: asyncio.sleep(0))
     await add(producer, "a")
     claimed = await slow._claim()  # pyright: ignore[reportPrivateUsage]
     assert claimed is not None
     assert await slow._claim() is None  # pyright: ignore[reportPrivateUsage]
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(2.1)
     again = await slow._claim()  # pyright: ignore[reportPrivateUsage]
     assert again is not None
     assert again.lease_token == claimed.lease_token + 1
