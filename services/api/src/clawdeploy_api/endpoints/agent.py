@@ -1,14 +1,13 @@
 """Talking to the agent itself: its logs and its chat. They pass through to the provisioner, which knows where it runs."""
 
 from fastapi import APIRouter, Request
-from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.responses import Response
 
 from clawdeploy_api import operation_rows
 from clawdeploy_api.api_keys import Person
 from clawdeploy_api.authentication import SignedIn
-from clawdeploy_api.endpoints.documented import InstanceId, Tail, problems
+from clawdeploy_api.endpoints.documented import EventStream, InstanceId, Tail, problems
 from clawdeploy_api.endpoints.operations import Logs
 from clawdeploy_api.forwarding import Target
 from clawdeploy_api.gateway import Gateway, TheGateway
@@ -44,9 +43,7 @@ async def get_logs(instance_id: InstanceId, gateway: TheGateway, person: SignedI
     return Logs.model_validate(await gateway.forwarder.get(_target(person, instance_id, "logs", tail=tail)))
 
 
-@router.get(
-    "/logs/stream", response_class=EventSourceResponse, responses=problems(404, 409), summary="Follow an agent's log"
-)
+@router.get("/logs/stream", response_class=EventStream, responses=problems(404, 409), summary="Follow an agent's log")
 async def follow_logs(instance_id: InstanceId, gateway: TheGateway, person: SignedIn, tail: Tail = 100) -> Response:
     """The last lines and every new one, as server-sent events of type `line`."""
     await _require(gateway, person, instance_id)

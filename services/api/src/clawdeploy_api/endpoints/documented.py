@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query
+from starlette.responses import StreamingResponse
 
 from clawdeploy_common.problems import MEDIA_TYPE
 
@@ -34,6 +35,14 @@ def problems(*statuses: int) -> Documented:
 def mutation_problems(*statuses: int) -> Documented:
     """The same for an operation that changes something."""
     return problems(*_MUTATION, *statuses)
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events as they are made here. FastAPI's own class wants the endpoint to be the generator, but who may stream is
+    decided, and refused as a problem, before the first byte.
+    """
+
+    media_type = "text/event-stream"
 
 
 def _problem(status: int) -> dict[str, Any]:

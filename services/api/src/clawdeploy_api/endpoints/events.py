@@ -3,12 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.sse import EventSourceResponse
-from starlette.responses import StreamingResponse
 
 from clawdeploy_api import event_feed, operation_rows
 from clawdeploy_api.authentication import SignedIn, bearer_of
-from clawdeploy_api.endpoints.documented import InstanceId, Limit, problems
+from clawdeploy_api.endpoints.documented import EventStream, InstanceId, Limit, problems
 from clawdeploy_api.gateway import TheGateway
 from clawdeploy_api.public.event import Event
 from clawdeploy_common.cursors import Page, decode_position
@@ -43,9 +41,7 @@ async def get_timeline(
         return await event_feed.timeline(unit, person.account_id, instance_id, position, limit=limit)
 
 
-@router.get(
-    "/stream", response_class=EventSourceResponse, responses=problems(429), summary="Follow the account's events live"
-)
+@router.get("/stream", response_class=EventStream, responses=problems(429), summary="Follow the account's events live")
 async def follow_events(
     request: Request,
     gateway: TheGateway,
@@ -54,7 +50,7 @@ async def follow_events(
         str | None,
         Header(alias="Last-Event-ID", max_length=32, description="resume after this position", examples=["17"]),
     ] = None,
-) -> StreamingResponse:
+) -> EventStream:
     """Server-sent events: `id` is the position, `event` the type, `data` the event as JSON. Internal ones are here too.
 
     Begins with what happens from now on, or after `Last-Event-ID`.
@@ -69,4 +65,4 @@ async def follow_events(
 
     stream.require_place(person.account_id)
     body = stream.follow(person.account_id, position, still_welcome=still_welcome)
-    return EventSourceResponse(body, headers={"X-Accel-Buffering": "no"})
+    return EventStream(body, headers={"X-Accel-Buffering": "no"})
