@@ -65,7 +65,7 @@ class LightProvider:
     async def ensure_server(self, spec: ServerSpec) -> Server:
         """Create the folder unless it is there."""
         await self._hook("before ensure_server")
-        folder = self._folder(spec.server_id)
+        folder = self.folder_of(spec.server_id)
         if not (folder / "server.json").exists():
             folder.mkdir(exist_ok=True)
             (self._root / f"{spec.server_id}.reserved").touch()
@@ -80,7 +80,7 @@ class LightProvider:
     async def find_server(self, server_id: UUID) -> Server | None:
         """Look for the folder."""
         await self._hook("before find_server")
-        return self._seen(server_id) if (self._folder(server_id) / "server.json").exists() else None
+        return self._seen(server_id) if (self.folder_of(server_id) / "server.json").exists() else None
 
     async def list_servers(self) -> Listing:
         """Every folder, and what is remembered of removed ones."""
@@ -90,6 +90,10 @@ class LightProvider:
             names |= {path.stem for path in self._root.glob("*.reserved")}
         return Listing(servers=[self._seen(UUID(name)) for name in sorted(names)], complete=self.complete)
 
+    def folder_of(self, server_id: UUID) -> Path:
+        """Where a server is, or would be."""
+        return self._root / str(server_id)
+
     def remove_all(self) -> None:
         """End every agent, whatever became of its server."""
         for path in self._root.glob("*/server.json"):
@@ -97,7 +101,7 @@ class LightProvider:
 
     def vanish(self, server_id: UUID) -> None:
         """Remove the server as somebody outside the platform would."""
-        folder = self._folder(server_id)
+        folder = self.folder_of(server_id)
         _kill(self._read(folder)["pid"])
         shutil.rmtree(folder)
 
@@ -110,14 +114,14 @@ class LightProvider:
         """Keep the model."""
         await self._hook("before write_configuration")
         self.bundles[server_id] = bundle
-        folder = self._folder(server_id)
+        folder = self.folder_of(server_id)
         self._write(folder, {**self._read(folder), "model": bundle.config.model})
         await self._hook("after write_configuration")
 
     async def start(self, server_id: UUID) -> Server:
         """Start the agent unless it runs, detached from whoever starts it."""
         await self._hook("before start")
-        folder = self._folder(server_id)
+        folder = self.folder_of(server_id)
         facts = self._read(folder)
         if not _alive(facts["pid"]):
             process = await asyncio.to_thread(self._spawn, folder, facts)
@@ -129,7 +133,7 @@ class LightProvider:
     async def stop(self, server_id: UUID, *, drain: bool) -> Server:
         """Kill the agent."""
         await self._hook("before stop")
-        folder = self._folder(server_id)
+        folder = self.folder_of(server_id)
         if (folder / "server.json").exists():
             await asyncio.to_thread(_kill, self._read(folder)["pid"])
         await self._hook("after stop")
@@ -138,7 +142,7 @@ class LightProvider:
     async def destroy(self, server_id: UUID) -> None:
         """Kill the agent and remove its folder."""
         await self._hook("before destroy")
-        folder = self._folder(server_id)
+        folder = self.folder_of(server_id)
         if (folder / "server.json").exists():
             await asyncio.to_thread(_kill, self._read(folder)["pid"])
             shutil.rmtree(folder)
@@ -147,12 +151,12 @@ class LightProvider:
 
     async def logs(self, server_id: UUID, *, tail: int) -> list[str]:
         """The agent's last lines."""
-        log = self._folder(server_id) / "log"
+        log = self.folder_of(server_id) / "log"
         return log.read_text().splitlines()[-tail:] if log.exists() else []
 
     async def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
         """New lines every tenth of a second."""
-        log = self._folder(server_id) / "log"
+        log = self.folder_of(server_id) / "log"
         known = len(log.read_text().splitlines())
         while log.exists():
             lines = log.read_text().splitlines()
@@ -164,7 +168,7 @@ class LightProvider:
     async def observe(self, server_id: UUID) -> Server | None:
         """The server now."""
         await self._hook("before observe")
-        return self._seen(server_id) if (self._folder(server_id) / "server.json").exists() else None
+        return self._seen(server_id) if (self.folder_of(server_id) / "server.json").exists() else None
 
     def _spawn(self, folder: Path, facts: dict[str, Any]) -> "subprocess.Popen[bytes]":
         with (folder / "log").open("ab") as log:
@@ -181,7 +185,7 @@ class LightProvider:
         return process
 
     def _seen(self, server_id: UUID) -> Server:
-        folder = self._folder(server_id)
+        folder = self.folder_of(server_id)
         if not (folder / "server.json").exists():
             return Server(server_id=server_id, instance_id=None, provider_ref=str(server_id), state=ServerState.GONE)
         facts = self._read(folder)
@@ -195,9 +199,6 @@ class LightProvider:
             started_at=datetime.now(UTC) if alive else None,
             ready=alive and not self.never_ready,
         )
-
-    def _folder(self, server_id: UUID) -> Path:
-        return self._root / str(server_id)
 
     def _read(self, folder: Path) -> dict[str, Any]:
         try:

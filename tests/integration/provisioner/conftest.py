@@ -31,6 +31,8 @@ from clawdeploy_provisioner.settings import ProvisionerSettings
 
 MANAGEMENT_KEY = "sk-or-v1-management-" + "0" * 44
 
+MANAGER = {"Authorization": f"Bearer {MANAGEMENT_KEY}"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
@@ -155,9 +157,16 @@ class Platform:
         )
         return row.id
 
+    async def rounds(self, count: int) -> None:
+        """Wait until the inventory has begun this many further rounds."""
+        until = self.moments.seen.count("before list_servers") + count + 1
+        async with asyncio.timeout(30):
+            while self.moments.seen.count("before list_servers") < until:
+                await asyncio.sleep(0.05)
+
     async def faults(self, *faults: dict[str, Any]) -> None:
         """Switch faults of OpenRouter on."""
-        response = await self.openrouter.put("/_emulator/faults", json=list(faults))
+        response = await self.openrouter.put("/_emulator/faults", json=list(faults), headers=MANAGER)
         assert response.status_code < 300, response.text
 
     async def live_keys(self) -> list[str]:
@@ -195,8 +204,7 @@ class Platform:
 
     async def keys(self) -> list[dict[str, Any]]:
         """Every key OpenRouter knows."""
-        headers = {"Authorization": f"Bearer {MANAGEMENT_KEY}"}
-        response = await self.openrouter.get("/api/v1/keys?include_disabled=true&include_expired=true", headers=headers)
+        response = await self.openrouter.get("/api/v1/keys?include_disabled=true&include_expired=true", headers=MANAGER)
         return list(response.json()["data"])
 
 

@@ -108,7 +108,7 @@ async def test_a_temporary_failure_is_tried_again_and_said(platform: Platform) -
     instance = await platform.deployed()
     said = [line for line in await platform.output(instance.deployment_id) if "again" in line]
     assert said == ["there is no room. Trying again in 0 s."] * 2
-    messages = [data["message"] for name, data in await platform.events(instance.id) if data.get("message")]
+    messages = [data["message"] for _, data in await platform.events(instance.id) if data.get("message")]
     assert said[0] in messages
     (attempts,) = await platform.rows("SELECT attempts FROM operation_steps WHERE name = 'create_server'")
     assert attempts.attempts == 3

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Depends, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -77,7 +77,7 @@ class AgentPlane:
         """Routes under ``/internal/instances`` and ``/internal/operations``."""
         router = APIRouter(prefix="/internal", include_in_schema=False)
         router.get("/instances/{instance_id}/logs")(self.logs)
-        router.get("/instances/{instance_id}/logs/stream", response_class=EventSourceResponse)(self.stream_logs)
+        self._add_stream(router)
         router.post("/instances/{instance_id}/chat/completions", response_model=None)(self.chat)
         router.get("/instances/{instance_id}/probe")(self.probe)
         router.get("/operations/{operation_id}/logs")(self.output)
@@ -90,13 +90,24 @@ class AgentPlane:
             return Logs(logs="\n".join(await self._kept_lines(caller, instance_id, tail)))
         return Logs(logs="\n".join(await self._providers[row.provider].logs(row.server_id, tail=tail)))
 
-    async def stream_logs(
-        self, caller: Caller, instance_id: UUID, tail: Annotated[int, Query(ge=0, le=10_000)] = 100
-    ) -> AsyncIterator[ServerSentEvent]:
-        """The last lines, then new ones as they are written."""
-        row = await self._find(caller, instance_id)
-        if row.server_id is None:
-            raise NotRunning(f"instance {instance_id} has no server")
+    def _add_stream(self, router: APIRouter) -> None:
+        """The look-up is a dependency: once a stream has begun, its status can no longer say that there is nothing."""
+
+        async def followed(caller: Caller, instance_id: UUID) -> Any:
+            row = await self._find(caller, instance_id)
+            if row.server_id is None:
+                raise NotRunning(f"instance {instance_id} has no server")
+            return row
+
+        @router.get("/instances/{instance_id}/logs/stream", response_class=EventSourceResponse)
+        async def stream_logs(
+            row: Annotated[Any, Depends(followed)], tail: Annotated[int, Query(ge=0, le=10_000)] = 100
+        ) -> AsyncIterator[ServerSentEvent]:
+            """The last lines, then new ones as they are written."""
+            async for event in self._events(row, tail):
+                yield event
+
+    async def _events(self, row: Any, tail: int) -> AsyncIterator[ServerSentEvent]:
         provider = self._providers[row.provider]
         for line in await provider.logs(row.server_id, tail=tail) if tail else []:
             yield ServerSentEvent(data=line, event="line")
