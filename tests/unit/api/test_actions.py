@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+
 from clawdeploy_api.actions import Action, OpenOperation, Standing, decide
 from clawdeploy_api.errors import InstanceGoing, InstanceSuspended, NoServer, OperationWaiting
 from clawdeploy_common.errors import ClawDeployError

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+
 from clawdeploy_api.cost import MeterReading, UsageTotal, accrued, llm_line, server_line, summed
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -3,11 +3,12 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from clawdeploy_api.public.instance import SLUG
 from clawdeploy_api.public.texts import MAX_DEPTH, bounded_json, display_text
 from clawdeploy_api.slugs import slug_of, with_suffix
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @given(st.text(max_size=300))

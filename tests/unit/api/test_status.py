@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from clawdeploy_api.status import ActiveOperation, Facts, Observation, channel_status_of, status_of, trusted
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

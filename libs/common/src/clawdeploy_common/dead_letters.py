@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 
 from clawdeploy_common import parking, progress
@@ -40,6 +40,27 @@ class DeadLetterNotFound(NotFound):
 
 class DeadLetter(BaseModel):
     """A parked or dead event; the payload stays in the database, it may hold what an operator need not see."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05",
+                    "service": "billing",
+                    "kind": "reactor",
+                    "source": "/clawdeploy/provisioner",
+                    "key": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01",
+                    "version": 7,
+                    "type": "server.created.v1",
+                    "reason": "failed",
+                    "error": "ValidationError: 1 validation error for ServerCreated",
+                    "attempts": 8,
+                    "state": "dead",
+                    "parked_at": "2026-11-21T10:00:00Z",
+                }
+            ]
+        }
+    )
 
     id: UUID
     service: str

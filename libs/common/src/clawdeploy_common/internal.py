@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from clawdeploy_common.cursors import Page
 from clawdeploy_common.dead_letters import DeadLetter
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 class ReplayResult(BaseModel):
     """What a replay did."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"service": "billing", "events": 1200, "seconds": 0.42}]})
 
     service: str
     events: int

@@ -49,6 +49,7 @@ class Bootstrap:
         if self._done.is_set():
             return
         try:
-            await asyncio.wait_for(self._done.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._done.wait()
         except TimeoutError:
             raise TemporaryError("The gateway is starting.", retry_after=2) from None

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 from fastapi.sse import format_sse_event
@@ -83,7 +84,6 @@ def _encode(event: Event) -> bytes:
 
 
 async def _wait(signal: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(signal.wait(), seconds)
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await signal.wait()

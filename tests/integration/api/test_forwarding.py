@@ -1,0 +1,193 @@
+"""What other services answer, passed through; and what is said when they do not."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from httpx import AsyncClient, ReadTimeout
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from tests.engines.databases import Database
+from tests.integration.api.lifecycle import Story, story
+from tests.integration.api.platform import Platform, settings_for
+
+from clawdeploy_common.clock import utc_now
+from clawdeploy_common.tokens import InternalTokens
+
+CHAT = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0.5}
+
+
+class Neighbour:
+    """All other services in one process, each path as `services` agreed; it notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.app = FastAPI()
+        self.asked: list[tuple[str, str, dict[str, Any] | None]] = []
+        self.left = asyncio.Event()
+        self.observations: list[dict[str, Any]] = []
+        self.running = True
+        self.app.add_api_route("/{path:path}", self.answer, methods=["GET", "POST"], response_model=None)
+
+    async def answer(self, request: Request, path: str) -> Response:
+        raw = await request.body()
+        body: dict[str, Any] | None = json.loads(raw) if raw else None
+        self.asked.append((request.method, f"/{path}?{request.url.query}", body))
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        service = "monitor" if path == "internal/observations" else "provisioner"
+        service = "billing" if "dead-letters" in path else service
+        self.caller = InternalTokens(self.secret, service=service).verify(token)
+        if path == "internal/observations":
+            return JSONResponse({"items": self.observations})
+        if path.endswith("chat/completions"):
+            return self._chat(body or {})
+        if path == "internal/dead-letters":
+            return JSONResponse({"items": [], "next_cursor": None})
+        return JSONResponse({"logs": "one\ntwo", "docker": True})
+
+    secret: Any = None
+
+    def _chat(self, body: dict[str, Any]) -> Response:
+        if not self.running:
+            problem = {"status": 409, "code": "not-running", "title": "The agent does not run", "detail": "start it"}
+            return JSONResponse(problem, status_code=409, media_type="application/problem+json")
+        if body.get("stream"):
+            return StreamingResponse(self._words(), media_type="text/event-stream")
+        return JSONResponse({"choices": [{"message": {"content": "Hello!"}}]})
+
+    async def _words(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b'data: {"choices": []}\n\n'
+                await asyncio.sleep(0.05)
+        finally:
+            self.left.set()
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncGenerator[str]:
+    """An app on a port of its own."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def neighbour() -> Neighbour:
+    return Neighbour()
+
+
+@pytest.fixture
+async def told(database: Database, neighbour: Neighbour) -> AsyncGenerator[Story]:
+    """A running instance of a gateway whose neighbours answer."""
+    async with served(neighbour.app) as url:
+        settings = settings_for(database, provisioner_url=url, monitor_url=url, billing_url=url)
+        neighbour.secret = settings.internal_secret
+        platform = Platform(settings)
+        await platform.start()
+        told = await story(platform, await platform.tenant())
+        await told.deployed()
+        yield told
+        await platform.stop()
+
+
+async def test_logs_come_from_the_provisioner_for_the_callers_account(told: Story, neighbour: Neighbour) -> None:
+    assert await told.tenant.get(f"/v1/instances/{told.id}/logs", tail=5) == {"logs": "one\ntwo"}
+    assert neighbour.asked[-1][:2] == ("GET", f"/internal/instances/{told.id}/logs?tail=5")
+    assert (neighbour.caller.issuer, neighbour.caller.account_id, neighbour.caller.operator) == (
+        "api",
+        told.tenant.id,
+        False,
+    )
+    await told.tenant.get(f"/v1/deployments/{told.operation}/logs")
+    assert neighbour.asked[-1][1] == f"/internal/operations/{told.operation}/logs?"
+
+
+async def test_chat_is_passed_on_as_it_came(told: Story, neighbour: Neighbour) -> None:
+    answer = await told.tenant.http.post(f"/v1/instances/{told.id}/chat/completions", json=CHAT)
+    assert answer.json()["choices"][0]["message"]["content"] == "Hello!"
+    assert neighbour.asked[-1][2] == CHAT
+
+
+async def test_an_agent_that_does_not_run_says_so(told: Story, neighbour: Neighbour) -> None:
+    neighbour.running = False
+    answer = await told.tenant.http.post(f"/v1/instances/{told.id}/chat/completions", json=CHAT)
+    assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (409, "not-running", "start it")
+
+
+async def test_when_the_caller_leaves_the_agent_stops_writing(told: Story, neighbour: Neighbour) -> None:
+    async with served(told.platform.app) as url, AsyncClient(base_url=url) as http:
+        headers = {"Authorization": f"Bearer {told.tenant.key}"}
+        path = f"/v1/instances/{told.id}/chat/completions"
+        async with http.stream("POST", path, json={**CHAT, "stream": True}, headers=headers) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert (await anext(answer.aiter_text())).startswith("data:")
+        await asyncio.wait_for(neighbour.left.wait(), 5)
+
+
+async def test_a_live_stream_over_a_real_connection_ends_when_its_reader_leaves(told: Story) -> None:
+    async with served(told.platform.app) as url, AsyncClient(base_url=url, timeout=1) as http:
+        headers = {"Authorization": f"Bearer {told.tenant.key}", "Last-Event-ID": "0"}
+        with suppress(ReadTimeout):
+            async with http.stream("GET", "/v1/stream", headers=headers) as answer:
+                lines = [line async for line in answer.aiter_lines() if line.startswith("event:") or len(line) > 10_000]
+                assert lines
+        for _ in range(50):
+            if not told.platform.gateway.stream._open:  # pyright: ignore[reportPrivateUsage] - the claim
+                return
+            await asyncio.sleep(0.1)
+        pytest.fail("the stream was not closed")
+
+
+async def test_monitors_fresh_observation_is_what_is_shown(told: Story, neighbour: Neighbour) -> None:
+    seen = utc_now().isoformat()
+    item = {"instance_id": str(told.id), "process": "healthy", "channel": "disabled", "observed_at": seen}
+    neighbour.observations = [{**item, "lifecycle_version": told.version}]
+    told.platform.gateway.observations._known.clear()  # pyright: ignore[reportPrivateUsage] - five seconds are long here
+    instance = await told.now()
+    assert (instance["health"]["process"], instance["status"]) == ("healthy", "running")
+    assert instance["last_heartbeat_at"]
+
+
+async def test_public_health_tells_of_docker(told: Story) -> None:
+    answer = await told.platform.client().get("/api/health")
+    assert (answer.json()["status"], answer.json()["docker"]) == ("ok", "connected")
+
+
+async def test_dead_letters_are_read_service_by_service(told: Story, neighbour: Neighbour) -> None:
+    found = await told.platform.admin.get("/v1/admin/dead-letters", service="billing")
+    assert found == {"items": [], "next_cursor": None}
+    assert (neighbour.caller.operator, neighbour.caller.account_id) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "service"),
+    [
+        ("GET", "/v1/instances/{id}/logs", "provisioner"),
+        ("GET", "/v1/instances/{id}/logs/stream", "provisioner"),
+        ("POST", "/v1/instances/{id}/chat/completions", "provisioner"),
+        ("GET", "/v1/deployments/{operation}/logs", "provisioner"),
+        ("GET", "/v1/admin/dead-letters?service=billing", "billing"),
+        ("POST", "/v1/admin/services/monitor/replay", "monitor"),
+    ],
+)
+async def test_a_service_that_is_down_is_named(platform: Platform, method: str, path: str, service: str) -> None:
+    instance = await platform.admin.create()
+    path = path.format(id=instance["id"], operation=instance["operation"]["id"])
+    answer = await platform.admin.http.request(method, path, json=CHAT if "chat" in path else None)
+    assert (answer.status_code, answer.json()["code"], answer.json()["service"]) == (
+        503,
+        "service-unavailable",
+        service,
+    )
+    assert answer.headers["retry-after"]
