@@ -267,6 +267,7 @@ async def provisioner(
     moments: Moments | None = None,
     openrouter: FastAPI | None = None,
     visibility_lag: timedelta = timedelta(0),
+    leaves_servers: bool = False,
     **changes: Any,
 ) -> AsyncGenerator[Platform]:
     """A running provisioner with these changes to its settings; several may share a database, a folder and an OpenRouter."""
@@ -282,7 +283,8 @@ async def provisioner(
             async with AsyncClient(transport=ASGITransport(openrouter), base_url="http://openrouter") as outside:
                 yield Platform(service, app, provider, outside, moments=moments, gateway=gateway)
     finally:
-        provider.remove_all()
+        if not leaves_servers:
+            provider.remove_all()
 
 
 @pytest.fixture

@@ -143,7 +143,9 @@ async def test_an_account_with_many_operations_does_not_keep_others_waiting(data
 async def test_a_runner_that_is_asked_to_stop_hands_over_at_once(database: Database, tmp_path: Path) -> None:
     """INVARIANT: a graceful stop costs nobody a lease, though a call was under way."""
     openrouter = openrouter_in(tmp_path)
-    async with provisioner(database, tmp_path, openrouter=openrouter, operation_lease_seconds=60) as first:
+    async with provisioner(
+        database, tmp_path, openrouter=openrouter, operation_lease_seconds=60, leaves_servers=True
+    ) as first:
         held = first.moments.hold("before ensure_server")
         instance: Instance = await first.deploy()
         await held.reached.wait()
@@ -156,7 +158,7 @@ async def test_a_runner_that_is_asked_to_stop_hands_over_at_once(database: Datab
 async def test_an_operation_goes_on_at_the_step_where_it_was(database: Database, tmp_path: Path) -> None:
     """INVARIANT: nothing is marked failed because a process restarted, and no step that was done is done again."""
     openrouter = openrouter_in(tmp_path)
-    async with provisioner(database, tmp_path, openrouter=openrouter) as first:
+    async with provisioner(database, tmp_path, openrouter=openrouter, leaves_servers=True) as first:
         held = first.moments.hold("before start")
         instance = await first.deploy()
         await held.reached.wait()

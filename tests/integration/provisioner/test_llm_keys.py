@@ -1,12 +1,13 @@
 """LLM keys under faults of OpenRouter: exactly one lives, and it is never deleted before its last reading."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.engines.databases import Database
-from tests.integration.provisioner.conftest import Platform, provisioner
+from tests.integration.provisioner.conftest import MANAGER, Platform, provisioner
 
 from clawdeploy_events.deployments import DeploymentCancelRequested
 
@@ -101,7 +102,9 @@ async def test_a_key_whose_minting_was_never_confirmed_is_owed_by_its_name(platf
     """The answer was lost and OpenRouter is away while the deployment is undone: the key is found by its name later."""
     await platform.faults(minting("timeout_after", seconds=5))
     instance = await platform.deploy()
-    await platform.until("SELECT state FROM llm_keys", "intended")
+    async with asyncio.timeout(20):
+        while (await platform.openrouter.get("/_emulator/faults", headers=MANAGER)).json()["faults"]:
+            await asyncio.sleep(0.05)
     await platform.faults({"method": "GET", "path_prefix": "/keys", "kind": "server_error", "times": 2})
     await platform.ask(instance, DeploymentCancelRequested, operation_id=instance.deployment_id)
     assert (await platform.ended(instance.deployment_id)).state == "cancelled"

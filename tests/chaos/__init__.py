@@ -1,0 +1,1 @@
+"""Kills and faults on real processes, a real PostgreSQL and a real Apache Kafka."""

@@ -1,0 +1,1 @@
+"""A tiny gateway: an outbox whose relay produces requests on the real topic, and the internal routes a provisioner asks."""
