@@ -4,16 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from clawdeploy_provisioner.providers.process.settings import reachable
 from tests.e2e.openclaw import TOOLS
 from tests.engines.ports import free_ports
+from tests.engines.shared import FOLDER_VARIABLE
 
 CLAW = Path(sys.executable).with_name("claw")
 
@@ -50,11 +50,10 @@ class Local:
         return json.loads((self.folder / "home" / "run" / "state.json").read_text())["supervisor"]["pid"]
 
 
-def open_folder(factory: pytest.TempPathFactory) -> Path:
-    """A folder that other users can pass through, as a checkout's parents usually are."""
-    folder = factory.mktemp("platform")
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(0o711)
+def open_folder() -> Path:
+    """A new folder that other users can pass through; pytest's own is closed again by every other run of this machine."""
+    folder = Path(tempfile.mkdtemp(dir=os.environ[FOLDER_VARIABLE], prefix="platform-"))
+    folder.chmod(0o711)
     return folder
 
 

@@ -16,8 +16,8 @@ PROCESSES = {"postgres", "broker", "openrouter-stand-in", "provisioner", "monito
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Generator[Local]:
-    platform = Local(open_folder(tmp_path_factory) / "one")
+def local() -> Generator[Local]:
+    platform = Local(open_folder() / "one")
     up = platform.claw("up")
     assert up.returncode == 0, up.stderr
     yield platform

@@ -136,10 +136,21 @@ class ExitedBeforeReady(ProviderError, PermanentError):
     title = "OpenClaw ended before it was ready"
 
     def __init__(self, exit_code: int | None, last_lines: Sequence[str]) -> None:
-        tail = f": {last_lines[-1]}" if last_lines else ""
+        telling = telling_line(last_lines)
+        tail = f": {telling}" if telling else ""
         super().__init__(f"OpenClaw ended before it was ready (exit code {exit_code}){tail}")
         self.exit_code = exit_code
         self.last_lines = list(last_lines)
+
+
+_ADVICE = ("[openclaw] Help:", "[openclaw] Try:", "[openclaw] Debug:", "[openclaw] The CLI command failed")
+
+
+def telling_line(lines: Sequence[str]) -> str | None:
+    """The line that says what went wrong: OpenClaw's reason if it gives one, else the last that is no general advice."""
+    reasons = [line.partition("Reason:")[2].strip() for line in lines if "[openclaw] Reason:" in line]
+    others = [line for line in lines if line.strip() and not line.startswith(_ADVICE)]
+    return next(iter([*reversed(reasons), *reversed(others)]), None)
 
 
 class ServerBusy(ProviderError, TemporaryError):
