@@ -1,6 +1,7 @@
 """Bad input: a 4xx problem, and nothing changed."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ async def test_what_is_no_json_of_bearable_size_is_refused(
 
 
 async def test_a_body_without_a_length_is_cut_off(tenant: Tenant) -> None:
-    async def endless() -> Any:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(2000):
             yield b" " * 1024
 
@@ -125,7 +126,7 @@ async def test_a_bad_query_or_path_is_refused_as_a_problem(platform: Platform, p
 
 @pytest.mark.parametrize("key", ["", "a b", "a" * 256, "ä"])
 async def test_a_bad_idempotency_key_is_refused(tenant: Tenant, key: str) -> None:
-    answer = await tenant.http.post("/v1/instances", json=CREATE, headers={"Idempotency-Key": key.encode()})
+    answer = await tenant.http.post("/v1/instances", json=CREATE, headers={b"Idempotency-Key": key.encode()})
     assert answer.status_code == 422
     assert await unchanged(tenant)
 
@@ -140,4 +141,5 @@ async def test_a_refused_secret_is_not_repeated(tenant: Tenant) -> None:
 async def test_unknown_paths_and_methods_are_problems(tenant: Tenant) -> None:
     missing, wrong = await tenant.http.get("/v1/nothing"), await tenant.http.put("/v1/instances")
     assert (missing.status_code, wrong.status_code) == (404, 405)
+    assert wrong.headers["allow"] == "GET, POST"
     assert missing.headers["content-type"] == wrong.headers["content-type"] == "application/problem+json"

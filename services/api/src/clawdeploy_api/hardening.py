@@ -1,10 +1,14 @@
 """What every request and answer goes through: body limits, media types, security headers. Plain ASGI, so that streams pass untouched."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clawdeploy_common.problems import problem
@@ -46,6 +50,36 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, hardened)
+
+
+class AllowHeader:
+    """A 405 names every method of the path (RFC 9110 §15.5.6); the framework names those of the first route only."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Complete the header."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def completed(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
+                MutableHeaders(scope=message)["Allow"] = ", ".join(sorted(_methods(scope["app"], scope["path"])))
+            await send(message)
+
+        await self._app(scope, receive, completed)
+
+
+def _methods(app: FastAPI, path: str) -> set[str]:
+    routes = [route for route in iter_route_contexts(app.routes) if route.path and route.methods]
+    return {
+        method
+        for route in routes
+        if route.path and compile_path(route.path)[0].match(path)
+        for method in route.methods or ()
+    }
 
 
 class BodyLimits:

@@ -26,7 +26,7 @@ from clawdeploy_api.endpoints import (
 from clawdeploy_api.engines import Engines
 from clawdeploy_api.forwarding import Forwarder
 from clawdeploy_api.gateway import Gateway
-from clawdeploy_api.hardening import BodyLimits, SecurityHeaders
+from clawdeploy_api.hardening import AllowHeader, BodyLimits, SecurityHeaders
 from clawdeploy_api.models import metadata
 from clawdeploy_api.observations import Observations
 from clawdeploy_api.openapi import describe
@@ -116,6 +116,7 @@ def _app(service: Service, gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     app.add_middleware(BodyLimits)
+    app.add_middleware(AllowHeader)
     origins = gateway.settings.cors_origins
     if origins:
         app.add_middleware(

@@ -90,8 +90,8 @@ def _active(row: Any) -> OperationSummary | None:
 
 
 def _asked(row: Any, operation_id: UUID | None) -> OperationSummary | None:
-    found = [found for found in row.operations or [] if str(found["id"]) == str(operation_id)]
-    return _summary(row, next(iter(found), None))
+    operations: list[dict[str, Any]] = row.operations or []
+    return _summary(row, next((found for found in operations if str(found["id"]) == str(operation_id)), None))
 
 
 def _summary(row: Any, found: dict[str, Any] | None) -> OperationSummary | None:

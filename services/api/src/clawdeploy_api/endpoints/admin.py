@@ -22,6 +22,7 @@ router = APIRouter(prefix="/admin", tags=["admin"])
 ServiceName = Literal["api", "provisioner", "monitor", "billing"]
 SERVICES: tuple[ServiceName, ...] = ("api", "provisioner", "monitor", "billing")
 REPLAY_S = 600.0
+_CURSOR = r"^(?:api|provisioner|monitor|billing):(?:[A-Za-z0-9_-]{22})?$"
 Service = Annotated[ServiceName, Path(description="a service of the platform", examples=["billing"])]
 LetterId = Annotated[UUID, Path(description="id of a dead letter", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05"])]
 
@@ -46,7 +47,7 @@ async def list_dead_letters(
     _: OperatorSignedIn,
     service: Annotated[ServiceName | None, Query(description="only this service's", examples=["billing"])] = None,
     limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(pattern=_CURSOR, description="`next_cursor` of the page before")] = None,
 ) -> Page[DeadLetter]:
     """Events that could not be applied, and those that wait behind them: one service after the other, the oldest first."""
     current, inner = _position(cursor, service)

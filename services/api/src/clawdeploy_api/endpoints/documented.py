@@ -58,8 +58,15 @@ def _problem(status: int) -> dict[str, Any]:
 Limit = Annotated[int, Query(ge=1, le=200, description="how many at most", examples=[50])]
 Cursor = Annotated[
     str | None,
-    Query(max_length=64, description="`next_cursor` of the page before", examples=["AZfx0m1ucL6hT2sVb0k3dA"]),
+    Query(
+        pattern=r"^[A-Za-z0-9_-]{22}$",
+        description="`next_cursor` of the page before",
+        examples=["AZfx0m1ucL6hT2sVb0k3dA"],
+    ),
 ]
+Position = Query(
+    pattern=r"^[0-9]{1,18}$", description="`next_cursor` of a page, or an event's `position`", examples=["17"]
+)
 Tail = Annotated[int, Query(ge=1, le=10_000, description="how many lines, from the end", examples=[100])]
 InstanceId = Annotated[UUID, Path(description="id of an instance", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01"])]
 OperationId = Annotated[UUID, Path(description="id of an operation", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e02"])]

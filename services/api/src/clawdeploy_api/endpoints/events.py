@@ -2,24 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Request
 
 from clawdeploy_api import event_feed, operation_rows
 from clawdeploy_api.authentication import SignedIn, bearer_of
-from clawdeploy_api.endpoints.documented import EventStream, InstanceId, Limit, problems
+from clawdeploy_api.endpoints.documented import EventStream, InstanceId, Limit, Position, problems
 from clawdeploy_api.gateway import TheGateway
 from clawdeploy_api.public.event import Event
 from clawdeploy_common.cursors import Page, decode_position
 
 router = APIRouter(tags=["events"])
 
-After = Annotated[
-    str | None, Query(max_length=32, description="`next_cursor` of a page, or an event's `position`", examples=["17"])
-]
-
 
 @router.get("/events", responses=problems(), summary="Read the account's events")
-async def list_events(gateway: TheGateway, person: SignedIn, after: After = None, limit: Limit = 100) -> Page[Event]:
+async def list_events(
+    gateway: TheGateway, person: SignedIn, after: Annotated[str | None, Position] = None, limit: Limit = 100
+) -> Page[Event]:
     """In order, from the beginning or after a position; positions have no gaps, internal events are left out."""
     position = decode_position(after)
     async with gateway.database.web_transaction(person.account_id) as unit:
@@ -32,7 +30,7 @@ async def get_timeline(
     gateway: TheGateway,
     person: SignedIn,
     limit: Limit = 100,
-    cursor: Annotated[str | None, Query(max_length=32, examples=["17"])] = None,
+    cursor: Annotated[str | None, Position] = None,
 ) -> Page[Event]:
     """What happened to one instance, in order."""
     position = decode_position(cursor, field="cursor")
@@ -48,7 +46,9 @@ async def follow_events(
     person: SignedIn,
     last_event_id: Annotated[
         str | None,
-        Header(alias="Last-Event-ID", max_length=32, description="resume after this position", examples=["17"]),
+        Header(
+            alias="Last-Event-ID", pattern=r"^[0-9]{1,18}$", description="resume after this position", examples=["17"]
+        ),
     ] = None,
 ) -> EventStream:
     """Server-sent events: `id` is the position, `event` the type, `data` the event as JSON. Internal ones are here too.
