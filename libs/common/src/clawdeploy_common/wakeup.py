@@ -17,7 +17,9 @@ class Wakeup:
     async def wait(self, seconds: float) -> None:
         """Return when set, or after ``seconds``."""
         try:
-            async with asyncio.timeout(seconds):  # wait_for loses a cancellation that comes with the signal (Python 3.11)
+            async with asyncio.timeout(
+                seconds
+            ):  # wait_for loses a cancellation that comes with the signal (Python 3.11)
                 await self._event.wait()
         except TimeoutError:
             return
