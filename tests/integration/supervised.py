@@ -66,7 +66,7 @@ def journal(folder: Path) -> list[str]:
 async def until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - other processes' doings set no event of ours
+        while not condition():
             await asyncio.sleep(0.02)
 
 
