@@ -101,7 +101,8 @@ async def test_refusals_are_the_errors_the_sdk_knows(manager: Sdk, openrouter_ad
         with pytest.raises(errors.PaymentRequiredResponseError) as spent:
             await sdk.chat.send_async(model=MODEL, messages=HELLO, stream=False)
     assert spent.value.data.error.metadata == {"limit_source": "openrouter_key_limit"}
-    async with Sdk(api_key="sk-or-v1-nobody", server_url=f"{openrouter_address}/api/v1") as nobody:
+    unknown = "sk-or-v1-nobody"
+    async with Sdk(api_key=unknown, server_url=f"{openrouter_address}/api/v1") as nobody:
         with pytest.raises(errors.UnauthorizedResponseError):
             await nobody.api_keys.list_async()
 

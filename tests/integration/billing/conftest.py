@@ -13,7 +13,7 @@ from clawdeploy_billing.settings import BillingSettings
 from clawdeploy_billing.tariff_keeping import keep_tariffs
 from clawdeploy_common.migrating import migrate
 
-INTERNAL_SECRET = "an internal secret that is long enough for tests"
+INTERNAL_SECRET = "an internal secret that is long enough for tests"  # pragma: allowlist secret
 
 
 def settings_for(database: Database) -> BillingSettings:

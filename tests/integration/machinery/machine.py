@@ -23,7 +23,7 @@ from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_common.subscription import Subscription
 from clawdeploy_common.supervision import TaskGroup
 
-INTERNAL_SECRET = "an internal secret that is long enough for tests"
+INTERNAL_SECRET = "an internal secret that is long enough for tests"  # pragma: allowlist secret
 
 
 def settings_for(service: str, database: TestDatabase, broker: str, *, embedded: bool = False) -> ServiceSettings:

@@ -29,7 +29,7 @@ from clawdeploy_monitor.main import build, patience_of, prober_of, probes_of
 from clawdeploy_monitor.results import ResultWriter
 from clawdeploy_monitor.settings import MonitorSettings
 
-INTERNAL_SECRET = "an internal secret that is long enough for tests"
+INTERNAL_SECRET = "an internal secret that is long enough for tests"  # pragma: allowlist secret
 
 
 def settings_for(database: Database) -> MonitorSettings:

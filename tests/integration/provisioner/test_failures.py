@@ -79,7 +79,10 @@ async def test_an_unknown_provider_fails_at_the_first_step_with_nothing_to_undo(
 
 
 async def test_the_last_lines_of_an_agent_that_ended_are_kept_and_redacted(platform: Platform) -> None:
-    lines = ["starting", "token 123456789:AAF0-abcdefghijklmnopqrstuvwxyz01234 is not valid"]
+    lines = [
+        "starting",
+        "token 123456789:AAF0-abcdefghijklmnopqrstuvwxyz01234 is not valid",  # pragma: allowlist secret
+    ]
     platform.moments.fail("after start", ExitedBeforeReady(78, lines))
     instance = await platform.deploy()
     row = await platform.ended(instance.deployment_id)

@@ -17,7 +17,7 @@ from clawdeploy_events.deployments import SecretReference
 from clawdeploy_provisioner.models import metadata
 from clawdeploy_provisioner.providers.protocol import ProviderUnavailable
 
-BOT_TOKEN = "987654321:AAG-planted_bot_token_planted_bot_token"
+BOT_TOKEN = "987654321:AAG-planted_bot_token_planted_bot_token"  # pragma: allowlist secret
 OWN_KEY = "planted own key that looks like no credential at all"
 ROUTES = [
     ("GET", "/internal/instances/{instance}/logs"),

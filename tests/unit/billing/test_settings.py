@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from clawdeploy_billing.settings import BillingSettings
 
 NEEDED = {
-    "CLAWDEPLOY_DATABASE_URL": "postgresql://billing:pw@127.0.0.1/db",
-    "CLAWDEPLOY_DATABASE_WEB_URL": "postgresql://billing_web:pw@127.0.0.1/db",
+    "CLAWDEPLOY_DATABASE_URL": "postgresql://billing:pw@127.0.0.1/db",  # pragma: allowlist secret
+    "CLAWDEPLOY_DATABASE_WEB_URL": "postgresql://billing_web:pw@127.0.0.1/db",  # pragma: allowlist secret
     "CLAWDEPLOY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
     "CLAWDEPLOY_INTERNAL_SECRET": "x" * 32,
 }

@@ -46,7 +46,7 @@ async def make(thing_id: int, body: Body, limit: Annotated[int, Query(ge=1)] = 1
         case "crash":
             raise RuntimeError(f"internal detail {PLANTED}")
         case "away":
-            raise ConnectionRefusedError("postgresql://user:password@host")
+            raise ConnectionRefusedError("postgresql://user:password@host")  # pragma: allowlist secret
         case _:
             return "made"
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from clawdeploy_common.errors import Unauthorized
 from clawdeploy_common.tokens import LIFETIME_S, InternalPass, InternalTokens
 
-SECRET = "a secret that only the services of one platform know"
+SECRET = "a secret that only the services of one platform know"  # pragma: allowlist secret
 API = InternalTokens(SecretStr(SECRET), service="api")
 PROVISIONER = InternalTokens(SecretStr(SECRET), service="provisioner")
 

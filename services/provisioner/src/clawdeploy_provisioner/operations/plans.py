@@ -48,7 +48,7 @@ TITLES = {
     "stop": "Stop the agent",
     "revoke_llm_key": "Revoke the LLM key",
     "destroy_server": "Destroy the server",
-    "forget_secrets": "Forget its secrets",
+    "forget_secrets": "Forget its secrets",  # pragma: allowlist secret
 }
 
 DEPLOYMENTS = frozenset({OperationKind.DEPLOY, OperationKind.REDEPLOY})
