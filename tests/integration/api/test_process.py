@@ -28,7 +28,7 @@ def environment_of(database: Database, broker: str, port: int) -> dict[str, str]
         "CLAWDEPLOY_KAFKA_IDEMPOTENCE": "false",
         "CLAWDEPLOY_KAFKA_FETCH_MAX_WAIT_MS": "20",
         "CLAWDEPLOY_KAFKA_PARTITIONS": "2",
-        "CLAWDEPLOY_INTERNAL_SECRET": "an internal secret that is long enough for tests",
+        "CLAWDEPLOY_INTERNAL_SECRET": "an internal secret that is long enough for tests",  # pragma: allowlist secret
         "CLAWDEPLOY_BOOTSTRAP_API_KEY": BOOTSTRAP_KEY,
         "CLAWDEPLOY_PROVIDERS": "process",
     }

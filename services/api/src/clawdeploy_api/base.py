@@ -19,8 +19,8 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
-common = add_common_tables(metadata)
-feed_positions, feed = add_feed_tables(metadata)
+add_common_tables(metadata)
+add_feed_tables(metadata)
 
 
 class Base(DeclarativeBase):

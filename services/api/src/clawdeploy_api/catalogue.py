@@ -127,9 +127,6 @@ PLANS = (
 )
 """In ascending order; OpenClaw needs 2 GB. Enterprise gives what its contract says: an override per account."""
 
-KEY_PROVIDERS = ("openrouter", "anthropic", "openai", "google")
-"""Whose API keys an agent can use."""
-
 _MODELS = {name: m for m in MODELS for name in (m.id, m.openrouter_id, *m.aliases)}
 _CHANNELS = {channel.id: channel for channel in CHANNELS}
 _PROVIDERS = {provider.id: provider for provider in PROVIDERS}

@@ -172,6 +172,7 @@ _UNKNOWN = (
     "server_detail",
     "endpoint",
     "deployed_at",
+    "applied_config",
     "process",
     "channel_health",
     "health_detail",

@@ -18,7 +18,7 @@ from clawdeploy_api.status import (
     trusted,
 )
 
-API_KEY_PREFIX = "api_key."
+API_KEY_PREFIX = "api_key."  # pragma: allowlist secret
 
 
 def show(
@@ -52,6 +52,7 @@ def show(
         endpoint=endpoint,
         config=row.config or {},
         config_version=row.config_version,
+        applied_config_version=row.applied_config,
         bot_token="***" if "bot_token" in secrets else None,
         api_key=_hidden_keys(secrets),
         provider_server_id=row.provider_ref,

@@ -121,6 +121,7 @@ class Instance(BaseModel):
                     "endpoint": "http://127.0.0.1:21000",
                     "config": {},
                     "config_version": 1,
+                    "applied_config_version": 1,
                     "bot_token": None,
                     "api_key": None,
                     "provider_server_id": "4711",
@@ -153,7 +154,8 @@ class Instance(BaseModel):
     channel_status: ChannelStatus
     endpoint: str | None
     config: dict[str, Any]
-    config_version: int
+    config_version: int = Field(description="the version that is wanted")
+    applied_config_version: int | None = Field(description="the version that is live")
     bot_token: Literal["***"] | None
     api_key: dict[str, Literal["***"]] | None
     provider_server_id: str | None
