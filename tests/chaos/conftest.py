@@ -133,6 +133,7 @@ class Platform:
             "CLAWDEPLOY_API_URL": self.gateway_url,
             "CLAWDEPLOY_OPERATION_LEASE_SECONDS": "2",
             "CLAWDEPLOY_PROVIDER_CALL_SECONDS": "1",
+            "CLAWDEPLOY_CHECK_SECONDS": "1",
             "CLAWDEPLOY_LLM_CALL_SECONDS": "1",
             "CLAWDEPLOY_INVENTORY_SECONDS": "1",
             "CLAWDEPLOY_KEY_SWEEP_SECONDS": "1",

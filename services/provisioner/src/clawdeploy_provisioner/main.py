@@ -123,6 +123,7 @@ def _steps(parts: Parts) -> dict[str, Step]:
         llm_base_url=settings.openrouter_base_url,
         origin=settings.public_url,
         start_s=settings.start_seconds,
+        check_s=settings.check_seconds,
     )
     keys = KeySteps(parts.keys, parts.secrets, call_s=settings.llm_call_seconds, grace=parts.grace)
     return {**machines.steps(), **keys.steps(), **agents.steps()}

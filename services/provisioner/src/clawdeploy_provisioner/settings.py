@@ -31,6 +31,8 @@ class ProvisionerSettings(ServiceSettings):
     provider_concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
     stalled_after_seconds: Annotated[int, Field(ge=1)] = 1200
     provider_call_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
+    # OpenClaw's own check takes 4 s on an idle machine; two cores with ten things to do need half a minute and more
+    check_seconds: Annotated[float, Field(ge=1, le=600)] = 120.0
     start_seconds: Annotated[float, Field(ge=1, le=600)] = 90.0
     inventory_seconds: Annotated[float, Field(ge=0.2, le=600)] = 5.0
     key_sweep_seconds: Annotated[float, Field(ge=0.2, le=86_400)] = 300.0

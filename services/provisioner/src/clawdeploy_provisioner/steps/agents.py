@@ -37,8 +37,6 @@ from clawdeploy_provisioner.providers.protocol import (
 from clawdeploy_provisioner.secret_store import Owner, SecretStore
 from clawdeploy_provisioner.steps.machines import MachineSteps
 
-CHECK_S = 120.0
-"""OpenClaw's own check takes 4 s on an idle machine; two cores with ten things to do need half a minute and more."""
 _LAST_LINES = 20
 _LOOK_AGAIN_S = 0.3
 _DRAIN_S = 30.0
@@ -64,6 +62,7 @@ class AgentSteps:
         llm_base_url: str,
         origin: str,
         start_s: float,
+        check_s: float,
     ) -> None:
         self._machines = machines
         self._agents = agents
@@ -71,6 +70,7 @@ class AgentSteps:
         self._llm_base_url = llm_base_url
         self._origin = origin
         self._start_s = start_s
+        self._check_s = check_s
 
     def steps(self) -> dict[str, Step]:
         """By name."""
@@ -93,7 +93,7 @@ class AgentSteps:
         try:
             bundle = await self._bundle(context, owner, choice, version.config)
             context.redactor = Redactor(bundle.environment.values())
-            async with context.call(max(CHECK_S, self._machines.call_s)):
+            async with context.call(self._check_s):
                 await self._machines.provider(context).write_configuration(row.id, bundle)
         except ConfigurationRejected as error:
             async with context.transaction() as unit:
