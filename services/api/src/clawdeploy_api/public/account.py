@@ -57,7 +57,7 @@ class NewAccountWithKey(Account):
                     **EXAMPLE,
                     "external_id": "crm-17",
                     "created_at": "2026-11-21T09:00:00Z",
-                    "api_key": "claw_<43 characters, shown once>",  # pragma: allowlist secret
+                    "api_key": "<claw_ and 43 characters, shown once>",  # pragma: allowlist secret
                 }
             ]
         }
