@@ -170,7 +170,7 @@ class Platform:
         query = "SELECT state FROM provisioner.operations WHERE id = $1 AND finished_at IS NOT NULL"
         async with asyncio.timeout(seconds):
             while True:
-                rows = await self._rows_if_there(query, operation_id)
+                rows = await self.rows_if_there(query, operation_id)
                 if rows:
                     return str(rows[0]["state"])
                 await asyncio.sleep(0.1)
@@ -183,7 +183,8 @@ class Platform:
         finally:
             await connection.close()
 
-    async def _rows_if_there(self, query: str, *values: Any) -> Sequence[Any]:
+    async def rows_if_there(self, query: str, *values: Any) -> Sequence[Any]:
+        """The same, none while there is no database or no table."""
         try:
             return await self.rows(query, *values)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -192,7 +193,7 @@ class Platform:
     async def published(self, key: UUID) -> list[str]:
         """The types of an instance's events in the log, in order of version, after everything was published."""
         async with asyncio.timeout(60):
-            while not await self._rows_if_there(
+            while not await self.rows_if_there(
                 "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM provisioner.outbox WHERE published_at IS NULL)"
             ):
                 await asyncio.sleep(0.1)
