@@ -110,6 +110,10 @@ class LightProvider:
         await self._hook("before ensure_installed")
         await progress("Nothing is to be installed")
 
+    async def check_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Everything is accepted, unless the hook objects."""
+        await self._hook("before check_configuration")
+
     async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
         """Keep the model."""
         await self._hook("before write_configuration")

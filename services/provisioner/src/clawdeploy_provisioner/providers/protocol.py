@@ -205,8 +205,16 @@ class Provider(Protocol):
         """Put OpenClaw, and the plugins that ``channels`` need, on the server."""
         ...
 
+    async def check_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Have OpenClaw check the configuration and install the plugins it needs; slow, and nothing the agent reads changes.
+
+        Raises:
+            ConfigurationRejected: it would not start with it.
+        """
+        ...
+
     async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
-        """Have OpenClaw check the configuration, then put it in place for the next start.
+        """Put the configuration in place for the next start, after the same check, which is quick the second time.
 
         Raises:
             ConfigurationRejected: nothing was written.

@@ -1,5 +1,6 @@
 """Steps about the agent on the server: configure, start, wait, verify, stop, forget."""
 
+import asyncio
 import time
 from typing import Any
 from uuid import UUID
@@ -93,8 +94,11 @@ class AgentSteps:
         try:
             bundle = await self._bundle(context, owner, choice, version.config)
             context.redactor = Redactor(bundle.environment.values())
-            async with context.call(self._check_s):
-                await self._machines.provider(context).write_configuration(row.id, bundle)
+            provider = self._machines.provider(context)
+            async with asyncio.timeout(self._check_s):
+                await provider.check_configuration(row.id, bundle)
+            async with context.call(self._machines.call_s):
+                await provider.write_configuration(row.id, bundle)
         except ConfigurationRejected as error:
             async with context.transaction() as unit:
                 issues = [context.redactor.redact(issue) for issue in error.issues]

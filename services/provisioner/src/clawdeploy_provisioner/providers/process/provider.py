@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from uuid import UUID
 
 import structlog
+from pydantic import JsonValue
 
 from clawdeploy_common import http as httpx
 from clawdeploy_common.errors import ClawDeployError
@@ -100,6 +101,15 @@ class ProcessProvider:
             sight = await self._inventory.existing(server_id)
             await self._ensure_plugins(sight, [Channel(name) for name in channels], progress)
 
+    async def check_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Install missing plugins, render, and have it checked.
+
+        Raises:
+            ConfigurationRejected: OpenClaw names what it does not accept.
+        """
+        async with self._inventory.holding(server_id):
+            await self._checked(await self._inventory.existing(server_id), bundle)
+
     async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
         """Render, have checked, and put in place; a running gateway takes most changes at once, others at its next start.
 
@@ -108,19 +118,24 @@ class ProcessProvider:
         """
         async with self._inventory.holding(server_id):
             sight = await self._inventory.existing(server_id)
-            variables = bundle.environment.keys()
-            channels = with_token(bundle.config.channels, variables)
-            record = await self._ensure_plugins(sight, channels, silent)
-            document = render(bundle.config, placement=_placement(record.port, sight), variables=variables)
-            if issues := await issues_of(document, tools=self._tools):
-                raise ConfigurationRejected(issues)
+            record, document = await self._checked(sight, bundle)
             text = json.dumps(document, indent=1).encode()
             await asyncio.to_thread(
                 sight.files.write_configuration, text, secrets=dict(bundle.environment), owner=record.owner
             )
+            channels = with_token(bundle.config.channels, bundle.environment.keys())
             configured = _configured(bundle, channels)
             await asyncio.to_thread(sight.files.write, record.model_copy(update={"configured": configured}))
             log.info("configuration.written", server_id=str(server_id), version=bundle.version)
+
+    async def _checked(self, sight: Sight, bundle: Bundle) -> tuple[ServerRecord, dict[str, JsonValue]]:
+        """The server's record with its plugins, and a document that OpenClaw accepts."""
+        variables = bundle.environment.keys()
+        record = await self._ensure_plugins(sight, with_token(bundle.config.channels, variables), silent)
+        document = render(bundle.config, placement=_placement(record.port, sight), variables=variables)
+        if issues := await issues_of(document, tools=self._tools):
+            raise ConfigurationRejected(issues)
+        return record, document
 
     async def start(self, server_id: UUID) -> Server:
         """Start the gateway unless it runs; returns when its process is up.
