@@ -10,16 +10,16 @@ help: ## this list
 
 .PHONY: demo up down clean
 demo: install ## start the platform, deploy one OpenClaw, chat with it, show its cost; Ctrl-C stops everything
-	.venv/bin/claw demo
+	@.venv/bin/claw demo
 
 up: install ## start the platform (gateway on CLAWDEPLOY_PORT, 8787) and leave it running; make down stops it
-	.venv/bin/claw up
+	@.venv/bin/claw up
 
 down: install ## stop the platform; its data stay
-	.venv/bin/claw down
+	@.venv/bin/claw down
 
 clean: ## stop the platform, delete its data, and everything that was installed or built in this checkout
-	if test -x .venv/bin/claw; then .venv/bin/claw clean; fi
+	@if test -x .venv/bin/claw; then .venv/bin/claw clean; fi
 	rm -rf .venv build .hypothesis .ruff_cache .import_linter_cache
 	find libs services tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -27,12 +27,12 @@ clean: ## stop the platform, delete its data, and everything that was installed 
 	@echo "==> Python packages: installing the hash-checked lock into .venv (about 10 s, more when nothing is cached)"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ClawDeploy needs Python 3.11 or newer (python3 here: $$(python3 --version 2>&1))" >&2; exit 1; }
 	@test -x .venv/bin/pip || python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "Python cannot make virtual environments here. On Debian: apt-get install python3-venv" >&2; exit 1; }
-	test -x .venv/bin/pip || python3 -m venv .venv
-	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps -r <(sed -n '/^uv==/,/^ *# via/p' requirements.lock)
-	$(UV) pip sync --require-hashes requirements.lock
-	$(UV) pip install -q --offline --no-deps $(addprefix -e ./,$(dir $(MEMBERS)))
-	$(UV) pip check -q
-	touch $@
+	@test -x .venv/bin/pip || python3 -m venv .venv
+	@.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps -r <(sed -n '/^uv==/,/^ *# via/p' requirements.lock)
+	@$(UV) pip sync --require-hashes requirements.lock
+	@$(UV) pip install -q --offline --no-deps $(addprefix -e ./,$(dir $(MEMBERS)))
+	@$(UV) pip check -q
+	@touch $@
 
 .PHONY: install
 install: .venv/.ready ## install the Python packages of the lock, hash-checked, into .venv

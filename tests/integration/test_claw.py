@@ -158,6 +158,21 @@ def test_people_read_costs_and_logs(platform: SmallPlatform) -> None:
     assert "Total: cost $0.000012, charge $0.000015" in claw("cost", "demo").stdout
 
 
+def test_a_change_that_changes_nothing_says_so(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    platform.has_operations = False
+    result = claw("start", "demo", "--wait")
+    assert (result.exit_code, result.stderr) == (0, "demo is running already.\n")
+
+
+def test_an_agent_that_cannot_answer_is_not_asked(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    claw("stop", "demo", "--wait")
+    result = claw("chat", "demo", "hello")
+    assert result.exit_code == 5
+    assert "claw start demo" in result.stderr
+
+
 def test_any_call_can_be_made_and_its_status_decides_the_exit_code(platform: SmallPlatform, tmp_path: Path) -> None:
     body = tmp_path / "body.json"
     body.write_text('{"name": "x", "model": "m", "channel": "c"}')

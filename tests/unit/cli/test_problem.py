@@ -37,6 +37,12 @@ def test_what_the_detail_says_already_is_not_said_twice() -> None:
     assert problem(422, body).message == "Some fields are not valid: name: is too long."
 
 
+def test_what_would_be_valid_is_added_to_what_the_detail_says() -> None:
+    errors = [{"field": "plan", "reason": "is no plan", "allowed": ["free", "pro"]}]
+    body = {"title": "Some fields are not valid", "detail": "plan: is no plan", "errors": errors}
+    assert problem(422, body).message == "Some fields are not valid: plan: is no plan, one of free, pro."
+
+
 def test_an_answer_that_is_no_problem_document_is_still_a_sentence() -> None:
     assert problem(418, ["tea"]).message == "The platform answered 418."
 

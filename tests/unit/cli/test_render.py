@@ -1,13 +1,16 @@
 """What a person reads."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from clawdeploy_cli.render import waiting as waiting_module
 from clawdeploy_cli.render.console import clean, print_json, print_table
 from clawdeploy_cli.render.steps import StepsDisplay, elapsed
-from clawdeploy_cli.render.words import age, duration, money
+from clawdeploy_cli.render.waiting import waiting
+from clawdeploy_cli.render.words import age, amount, as_of, duration, money
 
 STARTED = "2026-11-21T10:00:00Z"
 
@@ -38,6 +41,20 @@ def test_durations_are_short(seconds: float, text: str) -> None:
 def test_age_counts_from_then_to_now() -> None:
     assert age(STARTED, now=datetime(2026, 11, 21, 10, 0, 42, tzinfo=UTC)) == "42 s"
     assert age(None) == "-"
+
+
+def test_a_reading_of_this_second_is_of_now() -> None:
+    now = datetime(2026, 11, 21, 10, 0, 1, tzinfo=UTC)
+    assert as_of(STARTED, now=now) == "now"
+    assert as_of(STARTED, now=now + timedelta(seconds=60)) == "1 min 01 s ago"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "text"),
+    [(4, "second", "4 s"), (724, "second", "12 min 04 s"), (26813, "usd_micros", "usage"), (3, "gb_hour", "3 gb hour")],
+)
+def test_quantities_are_told_in_words(quantity: int, unit: str, text: str) -> None:
+    assert amount(quantity, unit) == text
 
 
 def test_text_from_outside_cannot_steer_the_terminal() -> None:
@@ -72,13 +89,34 @@ def step(name: str, state: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def test_on_a_pipe_each_step_is_told_once_when_it_settles(capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_pipe_what_a_step_says_and_how_it_settles_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     finished = step("mint_llm_key", "done", started_at=STARTED, finished_at="2026-11-21T10:00:02Z")
     with StepsDisplay("Deploying demo") as display:
-        for state in ("running", "failed", "failed"):
+        for state in ("running", "running", "failed", "failed"):
             display.update({"state": "running", "steps": [finished, step("install", state, message="disk full")]})
     told = capsys.readouterr().err.splitlines()
-    assert told == ["Deploying demo", "  ✔ mint llm key  2.0 s", "  ✘ install    disk full"]
+    assert told == ["Deploying demo", "  ✔ mint llm key  2.0 s", "  … install  disk full", "  ✘ install  disk full"]
+
+
+def test_on_a_pipe_a_step_that_takes_long_is_told_before_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with StepsDisplay("Deploying demo") as display:
+        for age_s in (1, 3.5, 5, 16, 20):
+            started = datetime.now(UTC) - timedelta(seconds=age_s)
+            display.update({"state": "running", "steps": [step("start", "running", started_at=started.isoformat())]})
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["Deploying demo", "  … start  3.5 s", "  … start  16 s"]
+
+
+def test_on_a_pipe_a_long_wait_is_told_and_a_short_one_is_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_module, "TOLD_AFTER_S", 0.02)
+    with waiting("Waiting for the answer"):
+        time.sleep(0.3)
+    with waiting("Waiting for nothing") as end:
+        end()
+        time.sleep(0.1)
+    assert capsys.readouterr().err == "Waiting for the answer …\n"
 
 
 def test_a_running_step_is_timed_until_now() -> None:

@@ -16,7 +16,10 @@ def conclude(api: ApiClient, instance: Json, *, doing: str, wait: bool, as_json:
         Failed: the operation was waited for and did not succeed.
     """
     operation_id = active_operation(instance)
-    if not wait or operation_id is None:
+    if operation_id is None:
+        _say_nothing_to_do(instance, as_json=as_json)
+        return
+    if not wait:
         _say_begun(instance, doing=doing, as_json=as_json)
         return
     operation = follow(api, operation_id, title=f"{doing} {instance['name']}")
@@ -53,6 +56,13 @@ def _reason(error: Any) -> str:
         parts = cast("Json", error)
         return str(parts.get("detail") or parts.get("message") or parts.get("reason") or parts)
     return str(error)
+
+
+def _say_nothing_to_do(instance: Json, *, as_json: bool) -> None:
+    if as_json:
+        print_json(instance)
+    else:
+        say(f"{instance['name']} is {instance['status']} already.")
 
 
 def _say_begun(instance: Json, *, doing: str, as_json: bool) -> None:

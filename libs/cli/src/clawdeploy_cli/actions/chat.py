@@ -11,15 +11,24 @@ from clawdeploy_cli.client.connect import connect
 from clawdeploy_cli.client.http import ApiClient, Json
 from clawdeploy_cli.client.instances import find_instance
 from clawdeploy_cli.client.sse import parse_events
-from clawdeploy_cli.errors import ClawError, Failed, UsageProblem
+from clawdeploy_cli.errors import ClawError, Failed, Refused, UsageProblem
 from clawdeploy_cli.render.console import clean, print_json, say, say_error
+from clawdeploy_cli.render.waiting import waiting
+
+_SILENT = {
+    "stopped": "Start it with: claw start ",
+    "error": "Deploy it again with: claw redeploy ",
+    "pending": "It is being deployed; see: claw show ",
+    "creating": "It is being deployed; see: claw show ",
+    "deleting": "It is going away; see: claw show ",
+}
 
 
 def say_once(name: str, message: str, *, as_json: bool) -> None:
     """`claw chat NAME MESSAGE`."""
     body: Json = {"messages": [{"role": "user", "content": message}]}
     with connect() as api:
-        path = chat_path(find_instance(api, name))
+        path = chat_path(_find_talking(api, name))
         if as_json:
             print_json(api.post(path, body))
         else:
@@ -37,9 +46,16 @@ def converse(name: str, *, as_json: bool) -> None:
     with contextlib.suppress(ImportError):
         importlib.import_module("readline")  # makes input() editable, where Python has it
     with connect() as api:
-        instance = find_instance(api, name)
+        instance = _find_talking(api, name)
         say(f"Talking to {instance['name']}. Ctrl-D leaves.", style="bright_black")
         _converse(api, instance)
+
+
+def _find_talking(api: ApiClient, name: str) -> Json:
+    instance = find_instance(api, name)
+    if instance["status"] in _SILENT:
+        raise Refused(f"{instance['name']} is {instance['status']}.", hint=_SILENT[str(instance["status"])] + name)
+    return instance
 
 
 def _converse(api: ApiClient, instance: Json) -> None:
@@ -58,10 +74,12 @@ def _converse(api: ApiClient, instance: Json) -> None:
 def print_answer(api: ApiClient, path: str, body: Json) -> str:
     """Print an answer piece by piece as it is written; answers the whole of it."""
     pieces: list[str] = []
-    for piece in stream_answer(api, path, body):
-        pieces.append(piece)
-        sys.stdout.write(clean(piece))
-        sys.stdout.flush()
+    with waiting("Waiting for the answer") as end_waiting:
+        for piece in stream_answer(api, path, body):
+            end_waiting()
+            pieces.append(piece)
+            sys.stdout.write(clean(piece))
+            sys.stdout.flush()
     sys.stdout.write("\n")
     return "".join(pieces)
 

@@ -6,18 +6,23 @@ from clawdeploy_cli.client.connect import connect
 from clawdeploy_cli.client.http import Json
 from clawdeploy_cli.client.instances import find_instance
 from clawdeploy_cli.render.console import print_json, print_line, print_table, say
-from clawdeploy_cli.render.words import age, money, word
+from clawdeploy_cli.render.words import amount, as_of, money, word
 
 
 def show_cost(name: str | None, *, as_json: bool) -> None:
     """`claw cost`."""
     with connect() as api:
-        path = "/v1/cost" if name is None else f"/v1/instances/{find_instance(api, name)['id']}/cost"
+        path = "/v1/cost" if name is None else cost_path(find_instance(api, name))
         cost = api.get(path)
     if as_json:
         print_json(cost)
     else:
         print_cost(cost)
+
+
+def cost_path(instance: Json) -> str:
+    """Where an agent's cost is read."""
+    return f"/v1/instances/{instance['id']}/cost"
 
 
 def print_cost(cost: Json) -> None:
@@ -30,17 +35,17 @@ def print_cost(cost: Json) -> None:
         f"Total: cost {money(cost['cost_micros'], currency=currency)}, charge {money(cost['charge_micros'], currency=currency)}"
     )
     if cost.get("as_of"):
-        say(f"As of {age(cost['as_of'])} ago.", style="bright_black")
+        say(f"As of {as_of(cost['as_of'])}.", style="bright_black")
     _print_instances(cost, currency)
 
 
 def _row(line: Json, currency: str) -> list[str]:
     return [
         word(line["kind"]),
-        f"{line['quantity']} {line['unit']}",
+        amount(int(line["quantity"]), str(line["unit"])),
         money(line["cost_micros"], currency=currency),
         money(line["charge_micros"], currency=currency),
-        word(line.get("price_version")),
+        f"v{line['price_version']}" if line.get("price_version") else "-",
     ]
 
 

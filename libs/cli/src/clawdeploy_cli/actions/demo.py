@@ -7,7 +7,7 @@ from typing import Any, cast
 from clawdeploy_cli import control
 from clawdeploy_cli.actions.await_change import follow, raise_unless_succeeded
 from clawdeploy_cli.actions.chat import chat_path, print_answer
-from clawdeploy_cli.actions.cost import print_cost
+from clawdeploy_cli.actions.cost import cost_path, print_cost
 from clawdeploy_cli.actions.install import Installation
 from clawdeploy_cli.actions.platform import STAND_IN_NOTICE, stay, stop_shown, terminable
 from clawdeploy_cli.client.connect import connect
@@ -18,6 +18,7 @@ from clawdeploy_cli.errors import ClawError, NotReady
 from clawdeploy_cli.home import Home, open_home
 from clawdeploy_cli.render.console import print_line, say
 from clawdeploy_cli.render.platform import PlatformDisplay
+from clawdeploy_cli.render.waiting import waiting
 from clawdeploy_cli.render.words import duration, instant
 from clawdeploy_cli.settings import load_settings
 from clawdeploy_cli.supervisor.state import PlatformRecord
@@ -71,12 +72,13 @@ def _play(record: PlatformRecord, home: Home, *, began: float) -> None:
         if record.stand_in:
             say(STAND_IN_NOTICE, style="yellow")
         instance = _ensure_running(api, since=record.started_at)
-        print_line(f"\nYou:   {QUESTION}", style="bold")
+        before = _llm_micros(api.get(cost_path(instance)))
+        print_line(f"\nYou: {QUESTION}", style="bold")
         print_line(f"{NAME}:", style="bold")
         _ask(api, instance)
-        print_line()
-        print_cost(_await_cost(api, instance))
-        _say_where_next(record, home, began=began)
+        print_line(f"\nFrom start to answer: {duration(time.monotonic() - began)}\n", style="bold green")
+        print_cost(_await_cost(api, instance, before=before))
+        _say_where_next(record, home)
 
 
 def _ensure_running(api: ApiClient, *, since: datetime) -> Json:
@@ -136,27 +138,22 @@ def _ask(api: ApiClient, instance: Json) -> None:
             return
 
 
-def _await_cost(api: ApiClient, instance: Json) -> Json:
+def _await_cost(api: ApiClient, instance: Json, *, before: int) -> Json:
     """What the agent cost so far, once the answer just given is in it (a minute at most)."""
-    path = f"/v1/instances/{instance['id']}/cost"
-    before = _llm_micros(api.get(path))
+    path = cost_path(instance)
     deadline = time.monotonic() + COST_WITHIN_S
-    say("Waiting for the answer's cost …", style="bright_black")
-    while time.monotonic() < deadline:
-        cost = api.get(path)
-        if _llm_micros(cost) > before:
-            return cost
-        time.sleep(POLL_S)
-    return api.get(path)
+    with waiting("Waiting for the answer's cost"):
+        while _llm_micros(cost := api.get(path)) <= before and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+    return cost
 
 
 def _llm_micros(cost: Json) -> int:
     return sum(int(line["cost_micros"]) for line in cast("list[Json]", cost["lines"]) if line["kind"] == "llm")
 
 
-def _say_where_next(record: PlatformRecord, home: Home, *, began: float) -> None:
-    print_line(f"\nFrom start to answer: {duration(time.monotonic() - began)}", style="bold green")
-    print_line(f"Address   {record.url}   (API: {record.url}/v1)")
+def _say_where_next(record: PlatformRecord, home: Home) -> None:
+    print_line(f"\nAddress   {record.url}   (API: {record.url}/v1)")
     print_line(f"Home      {home.path}")
     print_line("Try, in another terminal (.venv/bin/claw):", style="bold")
     for command, what in (

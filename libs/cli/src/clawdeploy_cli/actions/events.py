@@ -29,15 +29,17 @@ def list_events(after: str | None, *, limit: int, as_json: bool) -> None:
 
 def follow_events(after: str | None, *, as_json: bool) -> None:
     """`claw events --follow`: until Ctrl-C; a lost connection is taken up where it ended."""
-    last = after
+    last, away = after, False
     with connect() as api:
         while True:
             try:
                 for event in _stream(api, last):
-                    last = event.id or last
+                    last, away = event.id or last, False
                     _print(event, as_json=as_json)
             except NotReady as error:
-                say(f"{error.message} Trying again.", style="bright_black")
+                if not away:
+                    say(f"{error.message} Trying again until it does …", style="bright_black")
+                away = True
             time.sleep(RECONNECT_S)
 
 

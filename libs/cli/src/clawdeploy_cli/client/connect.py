@@ -1,11 +1,15 @@
 """Which platform a command speaks to, and with which key."""
 
-from clawdeploy_cli.client.http import ApiClient
+from clawdeploy_cli import control
+from clawdeploy_cli.client.http import ApiClient, Patience
 from clawdeploy_cli.errors import NotReady
 from clawdeploy_cli.home import open_home
 from clawdeploy_cli.ports import load_ports
+from clawdeploy_cli.render.console import say
 from clawdeploy_cli.secret_store import load_secrets
 from clawdeploy_cli.settings import DEFAULT_PORT, CliSettings, load_settings
+
+_RESTARTS_WITHIN_S = 20.0
 
 
 def connect() -> ApiClient:
@@ -15,7 +19,16 @@ def connect() -> ApiClient:
         NotReady: there is no API key, because no platform was ever started here.
     """
     settings = load_settings()
-    return ApiClient(platform_url(settings), api_key=api_key(settings))
+    return ApiClient(platform_url(settings), api_key=api_key(settings), patience=_patience(settings))
+
+
+def _patience(settings: CliSettings) -> Patience:
+    """A platform of this home that is up restarts whatever ends within seconds: worth waiting for."""
+    if settings.url:
+        return Patience(hint="CLAWDEPLOY_URL says so. A platform on this machine is started with: claw up")
+    if control.running(open_home(settings.home)) is None:
+        return Patience(seconds=0)
+    return Patience(seconds=_RESTARTS_WITHIN_S, hint="Look at: claw status", tell=say)
 
 
 def api_key(settings: CliSettings) -> str:

@@ -14,7 +14,7 @@ def find_instance(api: ApiClient, name: str) -> Json:
         UsageProblem: several have that name.
     """
     if _is_id(name):
-        return api.get(f"/v1/instances/{name}")
+        return _by_id(api, name)
     matches = _matches(api, name)
     if not matches:
         raise NotFound(f"There is no instance called {name!r}.", hint="See what there is: claw ls")
@@ -22,6 +22,13 @@ def find_instance(api: ApiClient, name: str) -> Json:
         slugs = ", ".join(str(match["slug"]) for match in matches)
         raise UsageProblem(f"Several instances are called {name!r}.", hint=f"Use a slug instead: {slugs}")
     return matches[0]
+
+
+def _by_id(api: ApiClient, instance_id: str) -> Json:
+    try:
+        return api.get(f"/v1/instances/{instance_id}")
+    except NotFound:
+        raise NotFound(f"There is no instance {instance_id}.", hint="See what there is: claw ls") from None
 
 
 def _matches(api: ApiClient, name: str) -> list[Json]:

@@ -46,8 +46,11 @@ def _sentence(problem: dict[str, Any], response: httpx.Response) -> str:
     title = str(problem.get("title") or f"The platform answered {response.status_code}")
     detail = str(problem.get("detail") or "")
     text = detail if detail and detail.startswith(title) else ": ".join(part for part in (title, detail) if part)
-    fields = "; ".join(_field(error) for error in _errors(problem))
-    text = f"{text} ({fields})" if fields and fields not in text else text
+    fields = [_field(error, choices=True) for error in _errors(problem)]
+    if fields and detail == "; ".join(_field(error) for error in _errors(problem)):
+        text = f"{title}: {'; '.join(fields)}"  # the same, with what would be valid
+    elif fields:
+        text = f"{text} ({'; '.join(fields)})"
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -57,11 +60,11 @@ def _errors(problem: dict[str, Any]) -> list[dict[str, Any]]:
     return [cast("dict[str, Any]", error) for error in found if isinstance(error, dict)]
 
 
-def _field(error: dict[str, Any]) -> str:
+def _field(error: dict[str, Any], *, choices: bool = False) -> str:
     where = error.get("field") or error.get("pointer") or ""
     why = error.get("reason") or error.get("detail") or ""
     allowed = cast("list[Any]", error.get("allowed") or [])
-    choice = f", one of {', '.join(map(str, allowed))}" if allowed else ""
+    choice = f", one of {', '.join(map(str, allowed))}" if allowed and choices else ""
     return f"{where}: {why}{choice}" if where else f"{why}{choice}"
 
 

@@ -33,8 +33,8 @@ def events(
 
 
 def api(
-    method: Annotated[str, typer.Argument(help="GET, POST, PATCH or DELETE.")],
-    path: Annotated[str, typer.Argument(help="Such as /v1/instances.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, PATCH or DELETE.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Such as /v1/instances.")],
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="A JSON body: the text itself, @FILE, or - for standard input.")
     ] = None,
@@ -48,7 +48,8 @@ def api(
 
 
 def replay(
-    service: Annotated[str, typer.Argument(help="api, provisioner, monitor or billing.")], as_json: JsonOption = False
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="api, provisioner, monitor or billing.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Rebuild what a service projected from events, from the log."""
     from clawdeploy_cli.actions.operator import replay_service

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def deploy(  # noqa: PLR0917 - typer declares options this way; nobody calls it by position
-    name: Annotated[str, typer.Argument(help="What it is called.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")],
     model: ModelOption = DEFAULT_MODEL,
     channel: ChannelOption = DEFAULT_CHANNEL,
     provider: ProviderOption = None,
@@ -68,7 +68,7 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
 def chat(
     name: NameArgument,
     message: Annotated[
-        str | None, typer.Argument(help="What to say; a conversation begins when there is none.")
+        str | None, typer.Argument(metavar="MESSAGE", help="What to say; a conversation begins when there is none.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,7 +96,7 @@ def logs(
 
 
 def cost(
-    name: Annotated[str | None, typer.Argument(help="One agent only: slug, id or name.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One agent only: slug, id or name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what an agent, or everything, has cost so far."""

@@ -8,7 +8,7 @@ import typer
 
 from clawdeploy_cli.commands.options import JsonOption, YesOption
 
-ServiceArgument = Annotated[str, typer.Argument(help="The service that parked it.")]
+ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="The service that parked it.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.")]
 
 

@@ -15,15 +15,23 @@ from clawdeploy_cli.render.words import duration, instant
 
 _MARKS = {"done": "✔", "failed": "✘", "compensated": "↩", "skipped": "-", "pending": "·"}
 _SETTLED = frozenset({"done", "failed", "compensated", "skipped"})
+_TOLD_AFTER_S = (
+    3,
+    15,
+    30,
+    60,
+    120,
+    300,
+)  # on a pipe a running step is told of at these ages, so that silence stays short
 
 
 class StepsDisplay:
-    """Shows an operation while it runs; on a pipe one plain line whenever a step settles."""
+    """Shows an operation while it runs; on a pipe one plain line when a step settles, takes long, or has something to say."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._operation: Json = {"steps": [], "state": "queued", "created_at": None}
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, ...]] = set()
         self._spinner = Spinner("dots")
         self._live = Live(get_renderable=self._render, console=live_console(), refresh_per_second=8)
 
@@ -46,12 +54,12 @@ class StepsDisplay:
 
     def _tell_news(self) -> None:
         for step in self._operation["steps"]:
-            news = (str(step["name"]), str(step["state"]))
-            if step["state"] in _SETTLED and news not in self._told:
+            news = (str(step["name"]), *_news(step))
+            if len(news) > 1 and news not in self._told:
                 self._told.add(news)
-                say(
-                    f"  {_MARKS.get(news[1], ' ')} {title(step)}  {elapsed(step)}  {step.get('message') or ''}".rstrip()
-                )
+                mark = _MARKS.get(str(step["state"]), "…")
+                parts = (f"  {mark} {title(step)}", elapsed(step), str(step.get("message") or ""))
+                say("  ".join(part for part in parts if part))
 
     def _render(self) -> Group:
         table = Table.grid(padding=(0, 1))
@@ -64,6 +72,19 @@ class StepsDisplay:
     def _mark(self, step: Json) -> Text | Spinner:
         state = str(step["state"])
         return self._spinner if state == "running" else Text(_MARKS.get(state, "?"), style=STATUS_STYLES.get(state, ""))
+
+
+def _news(step: Json) -> tuple[str, ...]:
+    """What of a step is worth a line, once: its end; while it runs, a message and its age; nothing before."""
+    state = str(step["state"])
+    if state in _SETTLED:
+        return (state,)
+    if state != "running":
+        return ()
+    age = _since(step["started_at"]) if step.get("started_at") else 0
+    reached = [str(limit) for limit in _TOLD_AFTER_S if age >= limit][-1:]
+    message = str(step.get("message") or "")
+    return (message, *reached) if message or reached else ()
 
 
 def title(step: Json) -> str:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 MICROS = 1_000_000
+_FRESH_S = 2.0
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -34,6 +35,19 @@ def age(moment: str | datetime | None, *, now: datetime | None = None) -> str:
     if moment is None:
         return "-"
     return duration(((now or datetime.now(UTC)) - instant(moment)).total_seconds())
+
+
+def as_of(moment: str | datetime, *, now: datetime | None = None) -> str:
+    """How fresh a reading is: `now`, else `12 s ago`."""
+    seconds = ((now or datetime.now(UTC)) - instant(moment)).total_seconds()
+    return "now" if seconds < _FRESH_S else f"{duration(seconds)} ago"
+
+
+def amount(quantity: int, unit: str) -> str:
+    """A metered quantity: seconds as a duration; usage metered in money is that money, told beside it."""
+    if unit == "second":
+        return duration(quantity) if quantity >= 10 else f"{quantity} s"  # noqa: PLR2004 - as `duration`
+    return "usage" if unit == "usd_micros" else f"{quantity} {unit.replace('_', ' ')}"
 
 
 def instant(moment: str | datetime) -> datetime:
