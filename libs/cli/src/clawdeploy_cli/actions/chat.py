@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 from clawdeploy_cli.client.connect import connect
@@ -73,15 +73,21 @@ def _converse(api: ApiClient, instance: Json) -> None:
 
 def print_answer(api: ApiClient, path: str, body: Json) -> str:
     """Print an answer piece by piece as it is written; answers the whole of it."""
-    pieces: list[str] = []
     with waiting("Waiting for the answer") as end_waiting:
-        for piece in stream_answer(api, path, body):
-            end_waiting()
-            pieces.append(piece)
-            sys.stdout.write(clean(piece))
-            sys.stdout.flush()
+        return write_answer(stream_answer(api, path, body), before=end_waiting)
+
+
+def write_answer(pieces: Iterable[str], *, before: Callable[[], None]) -> str:
+    """Print pieces as they come, calling `before` ahead of each; answers the whole."""
+    written: list[str] = []
+    for piece in pieces:
+        before()
+        written.append(piece)
+        sys.stdout.write(clean(piece))
+        sys.stdout.flush()
+    before()
     sys.stdout.write("\n")
-    return "".join(pieces)
+    return "".join(written)
 
 
 def stream_answer(api: ApiClient, path: str, body: Json) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from clawdeploy_cli import control
 from clawdeploy_cli.actions.await_change import follow, raise_unless_succeeded
-from clawdeploy_cli.actions.chat import chat_path, print_answer
+from clawdeploy_cli.actions.chat import chat_path, stream_answer, write_answer
 from clawdeploy_cli.actions.cost import cost_path, print_cost
 from clawdeploy_cli.actions.install import Installation
 from clawdeploy_cli.actions.platform import STAND_IN_NOTICE, stay, stop_shown, terminable
@@ -55,7 +55,8 @@ def _await_platform(home: Home, *, started: bool) -> PlatformRecord:
 
             def show(record: PlatformRecord | None) -> None:
                 display.update(record)
-                display.note("OpenClaw", installation.line, done=installation.is_done)
+                done = installation.is_done  # settles the line
+                display.note("OpenClaw", installation.line, done=done)
 
             record = control.await_ready(home, on_progress=show)
             while not installation.is_done:
@@ -110,11 +111,12 @@ def _cure(instance: Json) -> str:
 def _await_running(api: ApiClient, instance_id: str, *, since: datetime) -> Json:
     """Wait until the agent was seen running after the platform started."""
     deadline = time.monotonic() + RUNNING_WITHIN_S
-    while time.monotonic() < deadline:
-        instance = api.get(f"/v1/instances/{instance_id}")
-        if instance["status"] == "running" and _seen_since(instance, since):
-            return instance
-        time.sleep(POLL_S)
+    with waiting(f"Waiting for {NAME} to run"):
+        while time.monotonic() < deadline:
+            instance = api.get(f"/v1/instances/{instance_id}")
+            if instance["status"] == "running" and _seen_since(instance, since):
+                return instance
+            time.sleep(POLL_S)
     raise NotReady(f"{NAME} was not running within {RUNNING_WITHIN_S:.0f} s.", hint=f"See: claw show {NAME}")
 
 
@@ -127,15 +129,16 @@ def _ask(api: ApiClient, instance: Json) -> None:
     """Chat; an agent that just came back may need a moment."""
     deadline = time.monotonic() + ANSWER_WITHIN_S
     body: Json = {"messages": [{"role": "user", "content": QUESTION}]}
-    while True:
-        try:
-            print_answer(api, chat_path(instance), body)
-        except ClawError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(POLL_S)
-        else:
-            return
+    with waiting("Waiting for the answer") as end_waiting:
+        while True:
+            try:
+                write_answer(stream_answer(api, chat_path(instance), body), before=end_waiting)
+            except ClawError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
+            else:
+                return
 
 
 def _await_cost(api: ApiClient, instance: Json, *, before: int) -> Json:

@@ -10,13 +10,14 @@ from clawdeploy_cli.supervisor.environment import base_environment, outside_envi
 
 MODULE = "clawdeploy_provisioner.openclaw.install"
 _KEPT_LINES = 20
+_BEGUN = "installing"
 
 
 class Installation:
     """The installer as it runs; `line` is what it said last."""
 
     def __init__(self, home: Home) -> None:
-        self.line = "installing"
+        self.line = _BEGUN
         self._lines: list[str] = []
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", MODULE],
@@ -41,6 +42,8 @@ class Installation:
         if code is None:
             return False
         self._reader.join()
+        if code == 0 and self.line == _BEGUN:
+            self.line = "installed"  # it was already, so that there was nothing to say
         if code != 0:
             lines = "\n".join(f"  {line}" for line in self._lines)
             raise Failed(f"OpenClaw could not be installed:\n{lines}", hint="It needs npm's registry: see claw doctor")
