@@ -16,6 +16,7 @@ from uuid import UUID
 import httpx
 
 from clawdeploy_common.ids import new_id
+from clawdeploy_events.deployments import BOOTSTRAP_ACCOUNT
 from clawdeploy_provisioner.openclaw.channels import Channel
 from clawdeploy_provisioner.openclaw.config import LLM_KEY_VARIABLE, AgentConfig, GatewayIdentity
 from clawdeploy_provisioner.openclaw.gateway import GatewayClient
@@ -158,7 +159,7 @@ def a_spec(**changes: Any) -> ServerSpec:
     fields: dict[str, Any] = {
         "server_id": new_id(),
         "instance_id": new_id(),
-        "account_id": new_id(),
+        "account_id": BOOTSTRAP_ACCOUNT,
         "operation_id": new_id(),
         "slug": "e2e",
         "region": "local",

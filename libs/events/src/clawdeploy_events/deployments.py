@@ -7,6 +7,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from clawdeploy_common.events import Event, TolerantEnum
+from clawdeploy_common.ids import named_id
+
+BOOTSTRAP_ACCOUNT: UUID = named_id("clawdeploy:account:bootstrap")
+"""The first account of every platform: whoever started it. Its id is the same everywhere."""
 
 
 class RequestedBy(TolerantEnum):

@@ -10,11 +10,10 @@ from clawdeploy_api.accounts import NewAccount
 from clawdeploy_api.api_keys import ApiKeys
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import TemporaryError
-from clawdeploy_common.ids import named_id
+from clawdeploy_events.deployments import BOOTSTRAP_ACCOUNT
 
 log = structlog.get_logger()
 
-BOOTSTRAP_ACCOUNT = named_id("clawdeploy:account:bootstrap")
 LABEL = "bootstrap"
 
 

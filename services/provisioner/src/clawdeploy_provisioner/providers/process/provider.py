@@ -12,7 +12,8 @@ import structlog
 from pydantic import JsonValue
 
 from clawdeploy_common import http as httpx
-from clawdeploy_common.errors import ClawDeployError
+from clawdeploy_common.errors import ClawDeployError, PermanentError
+from clawdeploy_events.deployments import BOOTSTRAP_ACCOUNT
 from clawdeploy_provisioner.openclaw.channels import Channel, plugin_spec, with_token
 from clawdeploy_provisioner.openclaw.checking import issues_of
 from clawdeploy_provisioner.openclaw.gateway import GatewayClient, GatewayError
@@ -33,6 +34,7 @@ from clawdeploy_provisioner.providers.protocol import (
     ConfigurationRejected,
     Listing,
     Progress,
+    ProviderError,
     ProviderUnavailable,
     Server,
     ServerBusy,
@@ -40,6 +42,16 @@ from clawdeploy_provisioner.providers.protocol import (
 )
 
 log = structlog.get_logger()
+
+
+class AgentsNotWalledOff(ProviderError, PermanentError):
+    """Without root all agents share one uid: an agent has a shell as that user, so only one account may have any."""
+
+    code = "agents-not-walled-off"
+    title = "This machine cannot wall agents off from each other"
+
+    def __init__(self) -> None:
+        super().__init__("start the platform as root to run agents of several accounts, or use another provider")
 
 
 class ProcessProvider:
@@ -64,8 +76,11 @@ class ProcessProvider:
         """Make the directory, with a port range and a uid reserved for it; nothing runs yet, so the state is OFF.
 
         Raises:
+            AgentsNotWalledOff: another account than the bootstrap one asks, and we are not root.
             ProviderUnavailable: no port, no uid or too little disk is left.
         """
+        if not self._settings.own_uids and spec.account_id != BOOTSTRAP_ACCOUNT:
+            raise AgentsNotWalledOff
         async with self._inventory.holding(spec.server_id):
             sight = await self._inventory.look(spec.server_id)
             if sight.record is None:
