@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from clawdeploy_events.deployments import SecretReference
 from clawdeploy_provisioner.openclaw.channels import CHANNELS, Channel
 from clawdeploy_provisioner.openclaw.config import LLM_KEY_VARIABLE, AgentConfig, GatewayIdentity
-from clawdeploy_provisioner.operations.context import OperationFacts
+from clawdeploy_provisioner.operations.facts import OperationFacts
 from clawdeploy_provisioner.providers.protocol import Bundle, ConfigurationRejected
 
 OWN_LLM_KEY = "api_key.openrouter"

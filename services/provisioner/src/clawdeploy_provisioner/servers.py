@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Integer, Text, bindparam, text
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.work import UnitOfWork
-from clawdeploy_provisioner.operations.context import OperationFacts
+from clawdeploy_provisioner.operations.facts import OperationFacts
 from clawdeploy_provisioner.providers.protocol import Server
 
 _LIVE = text("SELECT * FROM servers WHERE instance_id = :id AND destroyed_at IS NULL AND abandoned_at IS NULL")

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from clawdeploy_common.database import Database
@@ -14,9 +13,8 @@ from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.events import Event
 from clawdeploy_common.redaction import Redactor
 from clawdeploy_common.work import UnitOfWork
-from clawdeploy_events.deployments import DeploymentPlan
-from clawdeploy_events.lifecycle import OperationKind
 from clawdeploy_provisioner.operations import store
+from clawdeploy_provisioner.operations.facts import OperationFacts
 
 
 class LeaseLost(Exception):
@@ -47,19 +45,6 @@ class Lease:
     def remaining(self) -> float:
         """Seconds this runner may still act."""
         return self.expires - time.monotonic()
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperationFacts:
-    """What stays the same while an operation runs."""
-
-    id: UUID
-    instance_id: UUID
-    account_id: UUID
-    kind: OperationKind
-    requested_by: str
-    parameters: Mapping[str, Any]
-    deployment: DeploymentPlan
 
 
 class StepContext:

@@ -12,14 +12,8 @@ from clawdeploy_common.outages import is_outage
 from clawdeploy_events.lifecycle import OperationKind
 from clawdeploy_provisioner.metrics import STEP_SECONDS, STEPS
 from clawdeploy_provisioner.operations import endings, store
-from clawdeploy_provisioner.operations.context import (
-    CancelRequested,
-    Lease,
-    LeaseLost,
-    OperationFacts,
-    Record,
-    StepContext,
-)
+from clawdeploy_provisioner.operations.context import CancelRequested, Lease, LeaseLost, Record, StepContext
+from clawdeploy_provisioner.operations.facts import OperationFacts
 from clawdeploy_provisioner.operations.steps import Steps, Verb
 
 log = structlog.get_logger()

@@ -20,7 +20,8 @@ from clawdeploy_events.lifecycle import (
     OperationKind,
 )
 from clawdeploy_provisioner.operations import intake, store
-from clawdeploy_provisioner.operations.context import LeaseLost, OperationFacts
+from clawdeploy_provisioner.operations.context import LeaseLost
+from clawdeploy_provisioner.operations.facts import OperationFacts
 from clawdeploy_provisioner.operations.plans import DEPLOYMENTS
 
 _ROW = text("SELECT error, error_step FROM operations WHERE id = :id")

@@ -14,9 +14,10 @@ from clawdeploy_events.deployments import DeploymentPlan
 from clawdeploy_events.lifecycle import OperationKind
 from clawdeploy_provisioner.metrics import OPERATIONS_RUNNING
 from clawdeploy_provisioner.operations import store
-from clawdeploy_provisioner.operations.context import Lease, LeaseLost, OperationFacts
+from clawdeploy_provisioner.operations.context import Lease, LeaseLost
 from clawdeploy_provisioner.operations.drive import Drive
 from clawdeploy_provisioner.operations.endings import fenced
+from clawdeploy_provisioner.operations.facts import OperationFacts
 from clawdeploy_provisioner.operations.steps import Steps
 from clawdeploy_provisioner.settings import ProvisionerSettings
 

@@ -1,7 +1,7 @@
 """The engine's SQL. Every write of a runner carries its lease token: a runner that lost its lease changes nothing."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Text, Uuid, bindparam, text
@@ -10,9 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.ids import new_id
 from clawdeploy_events.lifecycle import OperationStepChanged, StepState
-
-if TYPE_CHECKING:
-    from clawdeploy_provisioner.operations.context import OperationFacts
+from clawdeploy_provisioner.operations.facts import OperationFacts
 
 CALL_MARGIN_S = 5.0
 _CLAIM_LOCK = 0x636C6D  # "clm": claims are short and taken one after another, so that limits hold exactly
@@ -187,7 +185,7 @@ async def finish(session: AsyncSession, operation_id: UUID, *, state: str) -> bo
     return await session.scalar(_FINISH, {"id": operation_id, "state": state}) is not None
 
 
-async def write_output(session: AsyncSession, operation: "OperationFacts", *, step: str, lines: Sequence[str]) -> None:
+async def write_output(session: AsyncSession, operation: OperationFacts, *, step: str, lines: Sequence[str]) -> None:
     """Keep lines people may read."""
     if lines:
         values = [{"id": operation.id, "account": operation.account_id, "step": step, "line": line} for line in lines]
@@ -195,7 +193,7 @@ async def write_output(session: AsyncSession, operation: "OperationFacts", *, st
 
 
 def step_changed(
-    operation: "OperationFacts", step: str, state: str, *, attempt: int = 1, message: str | None = None
+    operation: OperationFacts, step: str, state: str, *, attempt: int = 1, message: str | None = None
 ) -> OperationStepChanged:
     """The event of a step's new state."""
     return OperationStepChanged(
