@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from tests.engines.ports import free_ports
 
 API_KEY = "claw_" + "k" * 43  # pragma: allowlist secret
+MOST_EVENTS = 200
 Json = dict[str, Any]
 
 
@@ -34,6 +35,7 @@ class SmallPlatform:
         self.bodies: list[Json] = []
         self.fails = False
         self.has_operations = True
+        self.events = 8
 
     def begin(self, instance: Json, kind: str) -> Json:
         """Begin an operation of two steps; each look at it takes it one further."""
@@ -163,8 +165,12 @@ def _agent(app: FastAPI, platform: SmallPlatform) -> None:
         return {"currency": "USD", "as_of": now(), "lines": [line], **amount}
 
     @app.get("/v1/events")
-    async def events(after: str | None = None) -> Any:
-        return {"items": [{"type": "deployment.requested.v1", "time": now(), "subject": after}], "next_cursor": "8"}
+    async def events(after: int = 0, limit: int = 50) -> Any:
+        if limit > MOST_EVENTS:
+            return problem(422, "Some fields are not valid")
+        positions = range(after + 1, min(after + limit, platform.events) + 1)
+        items = [{"type": "deployment.requested.v1", "time": now(), "subject": str(each)} for each in positions]
+        return {"items": items, "next_cursor": str(positions[-1] if positions else after)}
 
     @app.get("/v1/stream")
     async def stream() -> Any:

@@ -152,6 +152,13 @@ def test_logs_events_cost_replay_and_dead_letters_answer_json(platform: SmallPla
     assert answer(claw("dead-letters", "drop", "api", "7", "--yes", "--json"))["state"] == "drop"
 
 
+def test_more_events_than_one_page_holds_can_be_read(platform: SmallPlatform) -> None:
+    platform.events = 450
+    found = answer(claw("events", "--limit", "401", "--json"))
+    assert [item["subject"] for item in found["items"]] == [str(each) for each in range(1, 402)]
+    assert found["next_cursor"] == "401"
+
+
 def test_people_read_costs_and_logs(platform: SmallPlatform) -> None:
     claw("deploy", "demo", "--wait")
     assert claw("logs", "demo", "--tail", "1").stdout == "line 99\n"

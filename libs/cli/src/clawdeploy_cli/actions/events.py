@@ -12,19 +12,32 @@ from clawdeploy_cli.render.console import print_json, print_line, print_list, sa
 from clawdeploy_cli.render.words import word
 
 RECONNECT_S = 1.0
+PAGE = 200  # the most the API answers at once
 
 
 def list_events(after: str | None, *, limit: int, as_json: bool) -> None:
     """`claw events`."""
     with connect() as api:
-        page = api.get("/v1/events", after=after, limit=limit)
+        events, cursor = _read(api, after, limit=limit)
     if as_json:
-        print_list(page["items"], next_cursor=page.get("next_cursor"))
+        print_list(events, next_cursor=cursor)
         return
-    for event in page["items"]:
+    for event in events:
         print_line(describe(event))
-    if page.get("next_cursor"):
-        say(f"Go on with: claw events --after {page['next_cursor']}", style="bright_black")
+    if cursor:
+        say(f"Go on with: claw events --after {cursor}", style="bright_black")
+
+
+def _read(api: ApiClient, after: str | None, *, limit: int) -> tuple[list[Json], str | None]:
+    """As many events as are wanted, page after page, and the cursor to go on from."""
+    events, cursor = list[Json](), after
+    while True:
+        wanted = min(limit - len(events), PAGE)
+        page = api.get("/v1/events", after=cursor, limit=wanted)
+        events.extend(page["items"])
+        cursor = page.get("next_cursor")
+        if cursor is None or len(page["items"]) < wanted or len(events) >= limit:
+            return events, cursor
 
 
 def follow_events(after: str | None, *, as_json: bool) -> None:

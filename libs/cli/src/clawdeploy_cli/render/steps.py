@@ -75,16 +75,16 @@ class StepsDisplay:
 
 
 def _news(step: Json) -> tuple[str, ...]:
-    """What of a step is worth a line, once: its end; while it runs, a message and its age; nothing before."""
+    """What of a step is worth a line, once: its end; while it runs, its message or its age; nothing before."""
     state = str(step["state"])
     if state in _SETTLED:
         return (state,)
     if state != "running":
         return ()
+    if step.get("message"):
+        return (str(step["message"]),)
     age = _since(step["started_at"]) if step.get("started_at") else 0
-    reached = [str(limit) for limit in _TOLD_AFTER_S if age >= limit][-1:]
-    message = str(step.get("message") or "")
-    return (message, *reached) if message or reached else ()
+    return tuple([str(limit) for limit in _TOLD_AFTER_S if age >= limit][-1:])
 
 
 def title(step: Json) -> str:
