@@ -55,7 +55,7 @@ class WholePlatform:
         self.provider = SlowProvider(folder / "servers")
         self._databases = databases
         ports = free_ports(6)
-        self._ports = dict(zip((*SERVICES, "openrouter", "provisioner-two"), ports, strict=True))
+        self._ports: dict[str, int] = dict(zip((*SERVICES, "openrouter", "provisioner-two"), ports, strict=True))
         self._secret = secrets.token_urlsafe(32)
         self._encryption_key = base64.b64encode(secrets.token_bytes(32)).decode()
         self._api_key = f"claw_{secrets.token_urlsafe(32)}"
@@ -95,17 +95,22 @@ class WholePlatform:
     async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Ask the gateway, again and again while it is away; a POST carries one idempotency key through all of it."""
         headers = {"Idempotency-Key": secrets.token_hex(8)} if method == "POST" else {}
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    answer = await self.http.request(method, path, headers=headers, **options)
-                except httpx.TransportError:
+        last = "nobody answers"
+        try:
+            async with asyncio.timeout(60):
+                while True:
+                    try:
+                        answer = await self.http.request(method, path, headers=headers, **options)
+                    except httpx.TransportError:
+                        await asyncio.sleep(0.2)
+                        continue
+                    last = f"{answer.status_code} {answer.text}"
+                    if answer.status_code not in {409, 503}:
+                        assert answer.is_success, f"{method} {path}: {last}"
+                        return answer
                     await asyncio.sleep(0.2)
-                    continue
-                if answer.status_code not in {409, 503}:
-                    assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-                    return answer
-                await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise AssertionError(f"{method} {path}: {last}") from None
 
     async def json(self, method: str, path: str, **options: Any) -> Any:
         """The answer's body."""

@@ -113,6 +113,29 @@ async def test_a_replay_with_a_dead_and_with_a_dropped_letter(producer: Machine,
     assert [state for _, _, state in await parked(consumer, "projector")] == ["dropped"]
 
 
+async def test_a_log_that_begins_ahead_of_its_turn_is_replayed_whole(producer: Machine, consumer: Machine) -> None:
+    """INVARIANT: what a relay published before it noticed that the log was emptied, and then again in order, rebuilds the same rows."""
+    await producer.emit(KEYS[0], 1, 1, 1, 1)
+    await producer.rows("UPDATE outbox SET published_at = now() WHERE version < 3 RETURNING id")
+
+    async def published() -> bool:
+        return await producer.scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
+
+    async with producer.running(producer.relay.run):
+        await eventually(published)
+        await producer.rows("UPDATE outbox SET published_at = NULL RETURNING id")
+        await eventually(published)
+
+    async def applied() -> bool:
+        return await consumer.tallied() == {KEYS[0]: (4, 4, 4)}
+
+    async with consumer.running():
+        await eventually(applied)
+    await consumer.replay.run()
+    assert await applied()
+    assert await parked(consumer, "projector") == []
+
+
 async def test_a_replay_from_a_shorter_log_changes_nothing(producer: Machine, consumer: Machine) -> None:
     """INVARIANT: a log that does not hold everything that was applied is refused, and the projection stays."""
     await fill(producer, 3)

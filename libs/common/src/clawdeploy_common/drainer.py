@@ -1,6 +1,7 @@
 """The drainer: applies parked events in order per key when their time has come (law 3)."""
 
 import asyncio
+from typing import Any
 
 import structlog
 from sqlalchemy import text
@@ -13,6 +14,7 @@ from clawdeploy_common.metrics import OLDEST_PARKED, PARKED_EVENTS
 from clawdeploy_common.outages import is_outage
 from clawdeploy_common.progress import Position
 from clawdeploy_common.records import record_from_row
+from clawdeploy_common.work import UnitOfWork
 
 log = structlog.get_logger()
 
@@ -55,36 +57,9 @@ class Drainer:
             pass
 
     async def _apply_head(self, kind: Kind, position: Position) -> bool:
-        """Apply, drop or postpone the first parked event of a key; True when the next one is worth a look."""
         async with self._database.transaction() as unit:
             await share_projections(unit)
-            last = (await progress.lock(unit.session, kind, [position]))[position]
-            row = await parking.head(unit.session, kind, position, last=last)
-            if row is None:
-                return False
-            if row.state == "dead" or row.waits:
-                await parking.hush(unit.session, row)
-                return False
-            if row.version > last + 1:
-                await parking.postpone(unit.session, row, parking.GAP_RECHECK)
-                return False
-            if row.state == "dropped":
-                await parking.advance_over_dropped(unit.session, kind, position)
-                return True
-            try:
-                async with unit.session.begin_nested():
-                    await self._inbox.retry(unit, kind, record_from_row(row))
-                    await unit.flush()
-            except Exception as error:
-                if is_outage(error):
-                    raise
-                unit.discard()
-                log.warning("event.retry_failed", kind=kind, parked_id=str(row.id), error=parking.describe(error))
-                await parking.failed(unit.session, row, error)
-                return False
-            await parking.remove(unit.session, row)
-            await progress.write(unit.session, kind, {position: row.version})
-            return True
+            return await apply_head(self._inbox, unit, kind, position)
 
     async def _measure(self) -> None:
         async with self._database.connection() as connection:
@@ -92,3 +67,43 @@ class Drainer:
         for row in rows:
             PARKED_EVENTS.labels(row.kind, row.state).set(row.events)
         OLDEST_PARKED.set(max(float(row.oldest) for row in rows))
+
+
+async def apply_head(
+    inbox: Inbox, unit: UnitOfWork, kind: Kind, position: Position, *, gaps_at_once: bool = False
+) -> bool:
+    """Apply, drop or postpone the first parked event of a key; True when the next one is worth a look.
+
+    ``gaps_at_once``: what only waited for those before it is applied whatever its time.
+    """
+    last = (await progress.lock(unit.session, kind, [position]))[position]
+    row = await parking.head(unit.session, kind, position, last=last)
+    if row is None:
+        return False
+    if row.state == "dead" or (row.waits and not (gaps_at_once and row.reason == "gap")):
+        await parking.hush(unit.session, row)
+        return False
+    if row.version > last + 1:
+        await parking.postpone(unit.session, row, parking.GAP_RECHECK)
+        return False
+    if row.state == "dropped":
+        await parking.advance_over_dropped(unit.session, kind, position)
+        return True
+    return await _apply(inbox, unit, kind, row)
+
+
+async def _apply(inbox: Inbox, unit: UnitOfWork, kind: Kind, row: Any) -> bool:
+    try:
+        async with unit.session.begin_nested():
+            await inbox.retry(unit, kind, record_from_row(row))
+            await unit.flush()
+    except Exception as error:
+        if is_outage(error):
+            raise
+        unit.discard()
+        log.warning("event.retry_failed", kind=kind, parked_id=str(row.id), error=parking.describe(error))
+        await parking.failed(unit.session, row, error)
+        return False
+    await parking.remove(unit.session, row)
+    await progress.write(unit.session, kind, {(row.source, row.key): row.version})
+    return True

@@ -11,7 +11,9 @@ from aiokafka.errors import KafkaError
 from sqlalchemy import MetaData, delete, text
 
 from clawdeploy_common.database import Database
+from clawdeploy_common.drainer import apply_head
 from clawdeploy_common.errors import LogIncomplete, TemporaryError
+from clawdeploy_common.handlers import PROJECTOR
 from clawdeploy_common.inbox import REPLAY_LOCK, Inbox
 from clawdeploy_common.progress import Position
 from clawdeploy_common.records import Record
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 _EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))")
 _VERSIONS = text("SELECT source, key, version FROM progress WHERE kind = 'projector' AND version > 0")
 _PARKED = text("SELECT DISTINCT source, key FROM parked_events WHERE kind = 'projector' AND state <> 'dropped'")
+_AHEAD = text("SELECT DISTINCT source, key FROM parked_events WHERE kind = 'projector' AND state = 'parked'")
 _FORGET_PROGRESS = text("DELETE FROM progress WHERE kind = 'projector'")
 _FORGET_PARKED = text("DELETE FROM parked_events WHERE kind = 'projector' AND state <> 'dropped'")
 
@@ -64,6 +67,7 @@ class Replay:
                     events += len(records)
             except KafkaError as error:
                 raise TemporaryError("the broker does not answer", retry_after=10) from error
+            await self._fill_gaps(unit)
             await _check(unit, before)
         seconds = time.monotonic() - started
         log.info("projections.replayed", events=events, seconds=round(seconds, 3))
@@ -74,6 +78,12 @@ class Replay:
             await unit.session.execute(delete(table))
         await unit.session.execute(_FORGET_PROGRESS)
         await unit.session.execute(_FORGET_PARKED)
+
+    async def _fill_gaps(self, unit: UnitOfWork) -> None:
+        """A log that was written anew may begin with events ahead of their turn: by its end their turn has come."""
+        for row in (await unit.session.execute(_AHEAD)).all():
+            while await apply_head(self._inbox, unit, PROJECTOR, (row.source, row.key), gaps_at_once=True):
+                pass
 
     async def _log(self) -> AsyncIterator[list[Record]]:
         """The whole log of all topics, to the high-water marks of its partitions."""
