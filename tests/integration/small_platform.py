@@ -36,6 +36,7 @@ class SmallPlatform:
         self.fails = False
         self.has_operations = True
         self.events = 8
+        self.tails: list[int] = []
 
     def begin(self, instance: Json, kind: str) -> Json:
         """Begin an operation of two steps; each look at it takes it one further."""
@@ -87,6 +88,7 @@ def create_app(platform: SmallPlatform) -> FastAPI:
     _sign_in(app, platform)
     _instances(app, platform)
     _agent(app, platform)
+    _logs(app, platform)
     _operator(app)
     return app
 
@@ -154,10 +156,6 @@ def _agent(app: FastAPI, platform: SmallPlatform) -> None:
             return {"choices": [{"message": {"role": "assistant", "content": "".join(words)}}]}
         return StreamingResponse(_chunks(words), media_type="text/event-stream")
 
-    @app.get("/v1/instances/{instance_id}/logs")
-    async def logs(tail: int) -> Any:
-        return {"logs": "\n".join([f"line {number}" for number in range(100)][-tail:])}
-
     @app.get("/v1/instances/{instance_id}/cost")
     async def cost() -> Any:
         amount = {"cost_micros": 12, "charge_micros": 15}
@@ -175,6 +173,22 @@ def _agent(app: FastAPI, platform: SmallPlatform) -> None:
     @app.get("/v1/stream")
     async def stream() -> Any:
         return StreamingResponse(_news(), media_type="text/event-stream")
+
+
+def _logs(app: FastAPI, platform: SmallPlatform) -> None:
+    @app.get("/v1/instances/{instance_id}/logs")
+    async def logs(tail: int) -> Any:
+        return {"logs": "\n".join([f"line {number}" for number in range(100)][-tail:])}
+
+    @app.get("/v1/instances/{instance_id}/logs/stream")
+    async def follow(tail: int) -> Any:
+        platform.tails.append(tail)
+        if len(platform.tails) == 2:
+            return problem(503, "A service of the platform does not answer")
+        if len(platform.tails) > 3:
+            return problem(404, "It was destroyed")
+        lines = [f"event: line\ndata: line {number}\n\n" for number in range(tail)] or ["event: line\ndata: new\n\n"]
+        return StreamingResponse(iter(lines), media_type="text/event-stream")
 
 
 def _operator(app: FastAPI) -> None:

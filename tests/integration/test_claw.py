@@ -159,6 +159,17 @@ def test_more_events_than_one_page_holds_can_be_read(platform: SmallPlatform) ->
     assert found["next_cursor"] == "401"
 
 
+def test_a_followed_log_is_taken_up_again_when_the_connection_was_lost(
+    platform: SmallPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clawdeploy_cli.actions.logs.RECONNECT_S", 0.01)
+    claw("deploy", "demo", "--wait")
+    result = claw("logs", "demo", "--follow", "--tail", "2")
+    assert result.stdout.splitlines() == ["line 0", "line 1", "new"]
+    assert platform.tails == [2, 0, 0, 0]
+    assert result.stderr.count("Trying again") == 1
+
+
 def test_people_read_costs_and_logs(platform: SmallPlatform) -> None:
     claw("deploy", "demo", "--wait")
     assert claw("logs", "demo", "--tail", "1").stdout == "line 99\n"

@@ -13,9 +13,10 @@ from clawdeploy_cli.home import Home, open_home
 from clawdeploy_cli.processes import is_alive
 from clawdeploy_cli.render.console import print_json, print_table, say
 from clawdeploy_cli.render.platform import PlatformDisplay
+from clawdeploy_cli.render.waiting import waiting
 from clawdeploy_cli.render.words import age, word
 from clawdeploy_cli.settings import load_settings
-from clawdeploy_cli.supervisor.state import PlatformRecord, ServiceRecord
+from clawdeploy_cli.supervisor.state import PlatformRecord, ServiceRecord, ServiceState
 
 STAND_IN_NOTICE = (
     "No OpenRouter key was given: a stand-in answers, it is not a real model. (Set OPENROUTER_MANAGEMENT_KEY.)"
@@ -40,9 +41,11 @@ def bring_up(*, foreground: bool, as_json: bool) -> None:
 
 def await_shown(home: Home, *, started: bool) -> PlatformRecord:
     """Wait for the platform, showing it come up; when that fails, stop what was started."""
-    title = "Starting the platform" if started else "The platform is running already"
+    record = control.running(home)
+    if not started and record is not None and record.is_ready:
+        return record
     try:
-        with PlatformDisplay(title) as display:
+        with PlatformDisplay("Starting the platform") as display:
             return control.await_ready(home, on_progress=display.update)
     except BaseException:
         if started:
@@ -74,7 +77,7 @@ def stop_shown(home: Home) -> int:
 def bring_down(*, as_json: bool) -> None:
     """`claw down`."""
     home = open_home(load_settings().home)
-    with _uninterrupted():
+    with _uninterrupted(), waiting("Stopping the platform"):
         count = control.stop(home)
     if as_json:
         print_json({"stopped": count})
@@ -155,7 +158,8 @@ def _print_status(record: PlatformRecord, home: Home) -> None:
 
 def _remark(service: ServiceRecord) -> str:
     restarted = f"restarted {service.restarts}x" if service.restarts else ""
-    return ", ".join(part for part in (restarted, service.reason or "") if part)
+    given = "given, not ours" if service.identity is None and service.state is ServiceState.READY else ""
+    return ", ".join(part for part in (given, restarted, service.reason or "") if part)
 
 
 def _say_ready(record: PlatformRecord, home: Home, *, started: bool) -> None:

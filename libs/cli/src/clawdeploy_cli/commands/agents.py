@@ -90,9 +90,10 @@ def logs(
     """Print what an agent wrote to its log."""
     from clawdeploy_cli.actions.logs import follow_logs, print_logs
 
-    print_logs(name, tail=tail, as_json=as_json, one_by_one=follow)
     if follow:
-        follow_logs(name, as_json=as_json)
+        follow_logs(name, tail=tail, as_json=as_json)
+    else:
+        print_logs(name, tail=tail, as_json=as_json)
 
 
 def cost(

@@ -110,9 +110,9 @@ class AgentPlane:
     async def _events(self, row: Any, tail: int) -> AsyncIterator[ServerSentEvent]:
         provider = self._providers[row.provider]
         for line in await provider.logs(row.server_id, tail=tail) if tail else []:
-            yield ServerSentEvent(data=line, event="line")
+            yield ServerSentEvent(raw_data=line, event="line")
         async for line in _until(self._stopping, provider.follow_logs(row.server_id)):
-            yield ServerSentEvent(data=line, event="line")
+            yield ServerSentEvent(raw_data=line, event="line")
 
     async def chat(self, caller: Caller, instance_id: UUID, body: Annotated[dict[str, Any], Body()]) -> Response:
         """Pass a chat request to the agent and its answer back as it comes."""
