@@ -23,7 +23,9 @@ class Away:
 
 def client(away: Away, patience: Patience) -> ApiClient:
     transport = httpx.MockTransport(away)
-    return ApiClient("http://platform.example", api_key="claw_k", patience=patience, transport=transport)
+    return ApiClient(
+        "http://platform.example", api_key="claw_k", patience=patience, transport=transport
+    )  # pragma: allowlist secret
 
 
 @pytest.mark.parametrize("status", [None, 503])
