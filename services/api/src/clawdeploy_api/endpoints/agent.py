@@ -7,7 +7,7 @@ from starlette.responses import Response
 from clawdeploy_api import operation_rows
 from clawdeploy_api.api_keys import Person
 from clawdeploy_api.authentication import SignedIn
-from clawdeploy_api.endpoints.documented import EventStream, InstanceId, Tail, problems
+from clawdeploy_api.endpoints.documented import EventStream, InstanceId, Tail, TailFirst, problems
 from clawdeploy_api.endpoints.operations import Logs
 from clawdeploy_api.forwarding import Target
 from clawdeploy_api.gateway import Gateway, TheGateway
@@ -44,7 +44,9 @@ async def get_logs(instance_id: InstanceId, gateway: TheGateway, person: SignedI
 
 
 @router.get("/logs/stream", response_class=EventStream, responses=problems(404, 409), summary="Follow an agent's log")
-async def follow_logs(instance_id: InstanceId, gateway: TheGateway, person: SignedIn, tail: Tail = 100) -> Response:
+async def follow_logs(
+    instance_id: InstanceId, gateway: TheGateway, person: SignedIn, tail: TailFirst = 100
+) -> Response:
     """The last lines and every new one, as server-sent events of type `line`."""
     await _require(gateway, person, instance_id)
     return await gateway.forwarder.stream("GET", _target(person, instance_id, "logs/stream", tail=tail))

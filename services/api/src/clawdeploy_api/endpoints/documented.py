@@ -68,6 +68,10 @@ Position = Query(
     pattern=r"^[0-9]{1,18}$", description="`next_cursor` of a page, or an event's `position`", examples=["17"]
 )
 Tail = Annotated[int, Query(ge=1, le=10_000, description="how many lines, from the end", examples=[100])]
+TailFirst = Annotated[
+    int,
+    Query(ge=0, le=10_000, description="how many of the last lines come first; 0 for new ones only", examples=[100]),
+]
 InstanceId = Annotated[UUID, Path(description="id of an instance", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01"])]
 OperationId = Annotated[UUID, Path(description="id of an operation", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e02"])]
 AccountId = Annotated[UUID, Path(description="id of an account", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e00"])]
