@@ -21,11 +21,12 @@ class Away:
         return httpx.Response(self.status or 200, json={}) if self.left >= 0 else httpx.Response(200, json={"id": "1"})
 
 
+KEY = "claw_k"  # pragma: allowlist secret
+
+
 def client(away: Away, patience: Patience) -> ApiClient:
     transport = httpx.MockTransport(away)
-    return ApiClient(
-        "http://platform.example", api_key="claw_k", patience=patience, transport=transport
-    )  # pragma: allowlist secret
+    return ApiClient("http://platform.example", api_key=KEY, patience=patience, transport=transport)
 
 
 @pytest.mark.parametrize("status", [None, 503])
