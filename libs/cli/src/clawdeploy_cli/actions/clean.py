@@ -8,6 +8,7 @@ from clawdeploy_cli.errors import NotFound
 from clawdeploy_cli.home import Home, open_home
 from clawdeploy_cli.render.ask import confirm
 from clawdeploy_cli.render.console import print_json, say
+from clawdeploy_cli.render.waiting import waiting
 from clawdeploy_cli.settings import load_settings
 
 
@@ -22,8 +23,9 @@ def clean_home(*, yes: bool, as_json: bool) -> None:
     if not home.exists:
         raise NotFound(f"There is no platform in {home.path}.")
     confirm(f"Stop the platform and delete {home.path} with all its agents, data and secrets?", yes=yes)
-    control.stop(home)
-    _delete(home)
+    with waiting(f"Deleting {home.path}"):
+        control.stop(home)
+        _delete(home)
     if as_json:
         print_json({"deleted": str(home.path)})
     else:

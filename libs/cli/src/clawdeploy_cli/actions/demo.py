@@ -25,7 +25,7 @@ from clawdeploy_cli.supervisor.state import PlatformRecord
 
 NAME = "demo"
 QUESTION = "Hello! Who are you, in one sentence?"
-RUNNING_WITHIN_S, ANSWER_WITHIN_S, COST_WITHIN_S = 150.0, 60.0, 60.0
+RUNNING_WITHIN_S, ANSWER_WITHIN_S, COST_WITHIN_S = 150.0, 150.0, 60.0
 POLL_S = 1.0
 
 

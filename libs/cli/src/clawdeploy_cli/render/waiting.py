@@ -12,6 +12,7 @@ from clawdeploy_cli.render.console import live_console, say, stderr
 from clawdeploy_cli.render.words import duration
 
 TOLD_AFTER_S = 3.0
+TOLD_AGAIN_S = 15.0
 
 
 @contextmanager
@@ -37,10 +38,16 @@ def _live(text: str) -> Generator[Callable[[], None]]:
 
 @contextmanager
 def _told_later(text: str) -> Generator[Callable[[], None]]:
-    timer = threading.Timer(TOLD_AFTER_S, say, args=(f"{text} …",))
-    timer.daemon = True
-    timer.start()
+    ended = threading.Event()
+    threading.Thread(target=_tell, args=(text, ended), daemon=True).start()
     try:
-        yield timer.cancel
+        yield ended.set
     finally:
-        timer.cancel()
+        ended.set()
+
+
+def _tell(text: str, ended: threading.Event) -> None:
+    began, pause = time.monotonic(), TOLD_AFTER_S
+    while not ended.wait(pause):
+        say(f"{text} … {duration(time.monotonic() - began)}")
+        pause = TOLD_AGAIN_S
