@@ -19,7 +19,7 @@ down: install ## stop the platform; its data stay
 	@.venv/bin/claw down
 
 clean: ## stop the platform, delete its data, and everything that was installed or built in this checkout
-	@if test -x .venv/bin/claw; then .venv/bin/claw clean; fi
+	@if test -x .venv/bin/claw; then .venv/bin/claw clean --yes; fi
 	rm -rf .venv build .hypothesis .ruff_cache .import_linter_cache
 	find libs services tests -name __pycache__ -prune -exec rm -rf {} +
 

@@ -223,6 +223,17 @@ def test_an_unreachable_platform_says_how_to_start_it(tmp_path: Path, monkeypatc
     assert "claw up" in result.stderr
 
 
+def test_cleaning_where_nothing_is_changes_nothing_and_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: a folder that is no home of ours is never touched."""
+    monkeypatch.setenv("CLAWDEPLOY_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "precious").touch()
+    assert answer(claw("clean", "--yes", "--json")) == {"deleted": None}
+    assert (tmp_path / "home" / "precious").exists()
+
+
 def test_a_change_sent_twice_carries_one_idempotency_key(
     platform: SmallPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ import shutil
 
 from clawdeploy_cli import control
 from clawdeploy_cli.engines.postgres import EmbeddedPostgres
-from clawdeploy_cli.errors import NotFound
 from clawdeploy_cli.home import Home, open_home
 from clawdeploy_cli.render.ask import confirm
 from clawdeploy_cli.render.console import print_json, say
@@ -13,15 +12,17 @@ from clawdeploy_cli.settings import load_settings
 
 
 def clean_home(*, yes: bool, as_json: bool) -> None:
-    """`claw clean`.
+    """`claw clean`; where there is nothing to clean, that is said and all is well.
 
     Raises:
-        NotFound: there is no platform at this home.
         Refused: the person said no.
     """
     home = open_home(load_settings().home)
     if not home.exists:
-        raise NotFound(f"There is no platform in {home.path}.")
+        say(f"There is no platform in {home.path}.")
+        if as_json:
+            print_json({"deleted": None})
+        return
     confirm(f"Stop the platform and delete {home.path} with all its agents, data and secrets?", yes=yes)
     with waiting(f"Deleting {home.path}"):
         control.stop(home)
