@@ -164,7 +164,7 @@ def _remark(service: ServiceRecord) -> str:
 
 def _say_ready(record: PlatformRecord, home: Home, *, started: bool) -> None:
     say(
-        f"Ready: {record.url}" if started else f"Running since {age(record.started_at)}: {record.url}",
+        f"Ready: {record.url}" if started else f"The platform is running already: {record.url}",
         style="bold green",
     )
     say(f"Home {home.path}, logs {home.logs}", style="bright_black")
