@@ -24,6 +24,7 @@ def main() -> int:
     """Run the command given in argv and give the exit code."""
     seconds, command = float(sys.argv[1]), sys.argv[2:]
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, _give_up)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - what .ci/run was told to run
     code = _exit_code(process.pid, seconds=seconds)
     if code is None:
@@ -48,6 +49,12 @@ def _exit_code(pid: int, *, seconds: float) -> int | None:
         if not ended:
             time.sleep(0.05)
     return None
+
+
+def _give_up(_number: int, _frame: object) -> None:
+    """Who ends us ends everything that we started."""
+    _kill_descendants()
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _left_behind() -> list[int]:

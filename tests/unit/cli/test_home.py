@@ -39,6 +39,14 @@ def test_nobody_else_can_list_a_home(tmp_path: Path) -> None:
     assert home.exists
 
 
+def test_tools_may_be_shared_in_a_folder_that_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAWDEPLOY_TOOLS_DIR", str(tmp_path / "built" / "tools"))
+    home = Home(tmp_path / "home")
+    home.ensure()
+    assert home.tools == tmp_path / "built" / "tools"
+    assert home.tools.is_dir()
+
+
 def test_a_folder_with_other_things_in_it_is_not_taken_for_a_home(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(Refused):

@@ -92,7 +92,7 @@ class Home:
     def _ensure_shared(self) -> None:
         self.shared.mkdir(parents=True, exist_ok=True)
         for folder in (self.shared, self.instances, self.tools):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755 if folder == self.tools else _home_mode())
 
 
