@@ -29,6 +29,7 @@ from clawdeploy_provisioner.providers.protocol import (
     Bundle,
     ConfigurationRejected,
     ExitedBeforeReady,
+    ProviderUnavailable,
     Server,
     ServerNotFound,
     ServerState,
@@ -381,6 +382,24 @@ async def test_parked_agents_come_back_and_stopped_ones_do_not(platform: Platfor
     (resumed,) = await platform.provider.supervise()
 
     assert (resumed.server_id, resumed.state, resumed.restarts) == (wanted.server_id, ServerState.RUNNING, 0)
+
+
+async def test_no_more_agents_start_at_once_than_the_machine_has_cores_for(platform: Platform) -> None:
+    """INVARIANT: starts queue up; side by side all of them would come too late."""
+    platform.settings = dataclasses.replace(platform.settings, starts_at_once=1)
+    one, two = await platform.deployed(), await platform.deployed()
+    await platform.provider.start(one.server_id)
+
+    with pytest.raises(ProviderUnavailable, match="other agents"):
+        await platform.provider.start(two.server_id)
+    assert (await observed(platform, two)).state is ServerState.OFF
+
+    assert await platform.provider.park() == 1
+    await platform.provider.start(two.server_id)
+    assert await platform.provider.supervise() == []
+    assert (await observed(platform, one)).state is ServerState.OFF
+    await platform.ready(two.server_id)
+    assert [server.server_id for server in await platform.provider.supervise()] == [one.server_id]
 
 
 async def test_new_lines_can_be_followed(platform: Platform) -> None:

@@ -45,6 +45,7 @@ TABLE: list[tuple[dict[str, Any], str]] = [
     ({"state": "running", "server_state": "unknown", "observed_at": FRESH}, "unknown"),
     ({"state": "running", "observation": seen("unhealthy"), "observed_at": FRESH}, "running"),
     ({"state": "running", "observation": seen("starting"), "observed_at": FRESH}, "running"),
+    ({"state": "running", "observation": seen("unknown"), "observed_at": FRESH}, "unknown"),
     ({"state": "running", "observation": seen(), "observed_at": FRESH}, "running"),
     ({"state": "none"}, "pending"),
 ]

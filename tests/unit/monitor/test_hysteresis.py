@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clawdeploy_events.health import ChannelHealth, ProcessHealth
 from clawdeploy_events.lifecycle import ServerState
-from clawdeploy_monitor.hysteresis import Health, Patience, Probed, judge
+from clawdeploy_monitor.hysteresis import Health, Patience, Probed, judge, remembered
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PATIENCE = Patience()
@@ -47,6 +47,25 @@ def test_a_series_of_probes_decides(health: Health, probes: str, expected: str) 
 def test_silence_within_ninety_seconds_of_a_start_is_starting() -> None:
     assert after(STARTING, "-" * 20, seconds=89).process is ProcessHealth.STARTING
     assert after(STARTING, "-", seconds=90).process is ProcessHealth.UNHEALTHY
+
+
+@pytest.mark.parametrize(
+    ("process", "silence", "expected"),
+    [
+        (ProcessHealth.HEALTHY, 15, ProcessHealth.HEALTHY),
+        (ProcessHealth.HEALTHY, 16, ProcessHealth.UNKNOWN),
+        (ProcessHealth.UNHEALTHY, 16, ProcessHealth.UNKNOWN),
+        (ProcessHealth.STARTING, 16, ProcessHealth.STARTING),
+        (ProcessHealth.GONE, 16, ProcessHealth.GONE),
+    ],
+)
+def test_what_nobody_looked_at_for_a_while_is_unknown(
+    process: ProcessHealth, silence: float, expected: ProcessHealth
+) -> None:
+    """INVARIANT: status is honest: a platform that was down does not vouch for what it saw before."""
+    now = START + timedelta(seconds=silence)
+    found = remembered(Health(process=process), observed_at=START, now=now, patience=PATIENCE)
+    assert found.process is expected
 
 
 @pytest.mark.parametrize("state", [ServerState.GONE, ServerState.ERROR])

@@ -16,6 +16,7 @@ ADVICE = ["[openclaw] The CLI command failed.", "[openclaw] Try: openclaw doctor
         ([REASON, *ADVICE], "another gateway instance is already listening"),
         (["the disk is full", *ADVICE], "the disk is full"),
         (ADVICE, None),
+        (["the port is taken", "[gateway] SECURITY WARNING: deviceAutoApprove.scopes"], "the port is taken"),
     ],
 )
 def test_the_reason_is_told_before_general_advice(lines: list[str], told: str | None) -> None:

@@ -116,6 +116,8 @@ def _seen(facts: Facts, *, now: datetime, stale_after: timedelta) -> Shown:
         return Shown(status="unknown", reason="Nobody has seen the agent lately.")
     if facts.server_state == "unknown":
         return Shown(status="unknown", reason=facts.server_detail)
+    if facts.observation is not None and facts.observation.process == "unknown":
+        return Shown(status="unknown", reason=facts.observation.detail or "The agent does not answer yet.")
     return Shown(status="running", reason=_complaint(facts.observation))
 
 

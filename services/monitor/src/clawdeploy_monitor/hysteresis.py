@@ -12,11 +12,12 @@ LOST_STATES = frozenset({ServerState.GONE, ServerState.ERROR})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How many probes in a row change the verdict, and how long a start may take."""
+    """How many probes in a row change the verdict, how long a start may take, and after what silence of ours nothing is known."""
 
     failures_to_unhealthy: int = 3
     successes_to_healthy: int = 2
     start: timedelta = timedelta(seconds=90)
+    memory: timedelta = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,14 @@ def judge(health: Health, probed: Probed, *, started_at: datetime | None, patien
         return _alive(health, patience)
     detail = health.impairment if probed.alive else probed.detail
     return _failed(replace(health, detail=detail), probed.at, started_at, patience)
+
+
+def remembered(health: Health, *, observed_at: datetime | None, now: datetime, patience: Patience) -> Health:
+    """The verdict so far, unless nobody looked for a while: what was well before we stood still may not be well now."""
+    kept = health.process not in {ProcessHealth.HEALTHY, ProcessHealth.UNHEALTHY}
+    if kept or (observed_at is not None and now - observed_at <= patience.memory):
+        return health
+    return Health(impairment=health.impairment)
 
 
 def lost(health: Health, *, detail: str | None) -> Health:

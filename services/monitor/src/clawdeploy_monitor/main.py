@@ -52,6 +52,7 @@ def patience_of(settings: MonitorSettings) -> Patience:
         failures_to_unhealthy=settings.monitor_failures_to_unhealthy,
         successes_to_healthy=settings.monitor_successes_to_healthy,
         start=timedelta(seconds=settings.monitor_start_seconds),
+        memory=3 * timedelta(seconds=settings.monitor_probe_seconds),
     )
 
 

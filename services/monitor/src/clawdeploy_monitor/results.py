@@ -16,7 +16,7 @@ from clawdeploy_common.wakeup import Wakeup
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.health import ProcessHealth
 from clawdeploy_monitor import watches
-from clawdeploy_monitor.hysteresis import LOST_STATES, Health, Patience, Probed, judge
+from clawdeploy_monitor.hysteresis import LOST_STATES, Health, Patience, Probed, judge, remembered
 from clawdeploy_monitor.metrics import RESULTS_DISCARDED
 from clawdeploy_monitor.models import Observation, Watch
 from clawdeploy_monitor.probes import Target
@@ -88,7 +88,9 @@ class ResultWriter:
             await unit.session.execute(insert(Observation), observations)
 
     def _judge(self, unit: UnitOfWork, watch: Watch, probed: Probed) -> None:
-        before = watches.health_of(watch)
+        before = remembered(
+            watches.health_of(watch), observed_at=watch.observed_at, now=probed.at, patience=self._patience
+        )
         health = judge(before, probed, started_at=watch.started_at, patience=self._patience)
         watches.say(unit, watch, health, at=probed.at)
         if probed.server_state in LOST_STATES and watch.operation_id is None:

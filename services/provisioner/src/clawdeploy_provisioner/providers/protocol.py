@@ -144,12 +144,14 @@ class ExitedBeforeReady(ProviderError, PermanentError):
 
 
 _ADVICE = ("[openclaw] Help:", "[openclaw] Try:", "[openclaw] Debug:", "[openclaw] The CLI command failed")
+_WARNING = "SECURITY WARNING"
+"""Told at every start about the chosen way to sign in; never why a start failed."""
 
 
 def telling_line(lines: Sequence[str]) -> str | None:
     """The line that says what went wrong: OpenClaw's reason if it gives one, else the last that is no general advice."""
     reasons = [line.partition("Reason:")[2].strip() for line in lines if "[openclaw] Reason:" in line]
-    others = [line for line in lines if line.strip() and not line.startswith(_ADVICE)]
+    others = [line for line in lines if line.strip() and not line.startswith(_ADVICE) and _WARNING not in line]
     return next(iter([*reversed(reasons), *reversed(others)]), None)
 
 

@@ -34,6 +34,7 @@ from clawdeploy_provisioner.providers.protocol import (
     ExitedBeforeReady,
     Server,
     require_alive,
+    telling_line,
 )
 from clawdeploy_provisioner.secret_store import Owner, SecretStore
 from clawdeploy_provisioner.steps.machines import MachineSteps
@@ -168,7 +169,8 @@ class AgentSteps:
             await context.sleep(_LOOK_AGAIN_S)
         lines = await provider.logs(row.id, tail=_LAST_LINES)
         await context.write(lines)
-        raise PermanentError(f"OpenClaw did not start within {self._start_s:.0f} s{': ' + lines[-1] if lines else ''}")
+        telling = telling_line(lines)
+        raise PermanentError(f"OpenClaw did not start within {self._start_s:.0f} s{': ' + telling if telling else ''}")
 
     async def verify(self, context: StepContext) -> None:
         """Ask the gateway for its health and its models; spends no tokens."""

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from clawdeploy_provisioner.providers.process import journal
 from clawdeploy_provisioner.providers.process.record import ServerRecord
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 from clawdeploy_provisioner.providers.process.sight import Sight, failure_now, recent
-from clawdeploy_provisioner.providers.process.supervision import Decision, Verdict, decide
+from clawdeploy_provisioner.providers.process.supervision import LAUNCHES, Decision, Verdict, decide
 from clawdeploy_provisioner.providers.protocol import (
     ExitedBeforeReady,
     ProviderError,
@@ -92,13 +92,13 @@ class Lifecycle:
         if sight.files.path.exists() or await asyncio.to_thread(sight.cell.members):
             raise ProviderUnavailable(f"server {sight.server_id} is not gone yet", retry_after=5)
 
-    async def supervise(self, sight: Sight) -> bool:
-        """Do what the decision says; True when that was something."""
+    async def supervise(self, sight: Sight, *, may_launch: Callable[[], Awaitable[bool]]) -> bool:
+        """Do what the decision says; True when that was something. A launch waits for a later round while ``may_launch`` says no."""
         decision = decide(sight, self._settings)
         await asyncio.to_thread(
             journal.rotate, sight.files.log, above=self._settings.log_bytes, kept=self._settings.logs_kept
         )
-        if decision.verdict is Verdict.NOTHING:
+        if decision.verdict is Verdict.NOTHING or (decision.verdict in LAUNCHES and not await may_launch()):
             return False
         record = sight.require_record()
         log.warning(

@@ -28,7 +28,14 @@ from clawdeploy_provisioner.providers.process.lifecycle import Lifecycle
 from clawdeploy_provisioner.providers.process.record import Configured, ServerRecord
 from clawdeploy_provisioner.providers.process.reservations import Reservation, Reservations
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
-from clawdeploy_provisioner.providers.process.sight import HOST, Sight, free_bytes, last_lines, redactor_of
+from clawdeploy_provisioner.providers.process.sight import (
+    HOST,
+    Sight,
+    free_bytes,
+    is_starting,
+    last_lines,
+    redactor_of,
+)
 from clawdeploy_provisioner.providers.protocol import (
     Bundle,
     ConfigurationRejected,
@@ -71,6 +78,7 @@ class ProcessProvider:
         self._reservations = Reservations(settings)
         self._inventory = Inventory(settings, self._reservations)
         self._lifecycle = Lifecycle(settings, self._tools)
+        self._one_launch = asyncio.Lock()
 
     async def ensure_server(self, spec: ServerSpec) -> Server:
         """Make the directory, with a port range and a uid reserved for it; nothing runs yet, so the state is OFF.
@@ -157,10 +165,20 @@ class ProcessProvider:
 
         Raises:
             ExitedBeforeReady: it ended at once. A later end shows in ``observe``.
+            ProviderUnavailable: as many agents as this machine has cores for are starting.
         """
-        async with self._inventory.holding(server_id):
-            await self._lifecycle.start(await self._inventory.existing(server_id))
+        async with self._inventory.holding(server_id), self._one_launch:
+            sight = await self._inventory.existing(server_id)
+            if sight.gateway is None and not await self._may_launch():
+                raise ProviderUnavailable("other agents of this machine are starting; this one is next", retry_after=2)
+            await self._lifecycle.start(sight)
             return await self._server(server_id)
+
+    async def _may_launch(self) -> bool:
+        """A starting OpenClaw takes a core for about ten seconds; more of them at once than cores, and none starts in time."""
+        sights = await asyncio.gather(*(self._inventory.look(server_id) for server_id in await self._inventory.ids()))
+        since = datetime.now(UTC) - timedelta(seconds=self._settings.start_seconds)
+        return sum(is_starting(sight, since=since) for sight in sights) < self._settings.starts_at_once
 
     async def stop(self, server_id: UUID, *, drain: bool) -> Server:
         """TERM, and KILL for everything left after 5 s, or 30 s when draining; never restarted by itself afterwards."""
@@ -212,8 +230,9 @@ class ProcessProvider:
     async def _supervise_one(self, server_id: UUID) -> Server | None:
         try:
             await self.observe(server_id)
-            async with self._inventory.holding(server_id, patience=0):
-                acted = await self._lifecycle.supervise(await self._inventory.look(server_id))
+            async with self._inventory.holding(server_id, patience=0), self._one_launch:
+                sight = await self._inventory.look(server_id)
+                acted = await self._lifecycle.supervise(sight, may_launch=self._may_launch)
                 return await self._server(server_id) if acted else None
         except ServerBusy:
             return None

@@ -43,6 +43,8 @@ class ProcessSettings:
     disk_minimum_bytes: int = 256_000_000
     log_bytes: int = 5_000_000
     logs_kept: int = 3
+    starts_at_once: int = field(default_factory=lambda: os.cpu_count() or 1)
+    start_seconds: float = 90.0
     restarts_allowed: int = 3
     restart_window_seconds: float = 300.0
 

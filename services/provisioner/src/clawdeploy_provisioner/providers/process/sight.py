@@ -111,6 +111,12 @@ def is_disk_low(sight: Sight, settings: ProcessSettings) -> bool:
     return sight.disk_free is not None and sight.disk_free < settings.disk_minimum_bytes
 
 
+def is_starting(sight: Sight, *, since: datetime) -> bool:
+    """Whether its gateway was launched after ``since`` and has not been seen started."""
+    launch = None if sight.record is None else sight.record.launch
+    return launch is not None and sight.gateway is not None and launch.started_at > since and not sight.ready
+
+
 def recent(record: ServerRecord, settings: ProcessSettings) -> list[datetime]:
     """Automatic restarts that still count."""
     since = datetime.now(UTC) - timedelta(seconds=settings.restart_window_seconds)

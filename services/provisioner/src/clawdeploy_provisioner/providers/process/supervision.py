@@ -22,6 +22,10 @@ class Verdict(StrEnum):
     RENEW_AFTER_FULL_DISK = "renew_after_full_disk"
 
 
+LAUNCHES = frozenset({Verdict.RESUME, Verdict.RESTART, Verdict.RENEW_AFTER_FULL_DISK})
+"""Those that start a gateway; they wait while too many others start."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """A verdict and the sentence a person reads."""
