@@ -106,7 +106,7 @@ def test_each_sight_has_its_verdict(
         ({"running": True}, ServerState.RUNNING, None),
         ({"running": True, "ready": False}, ServerState.RUNNING, "starting"),
         ({"running": False, "desired": "stopped"}, ServerState.OFF, None),
-        ({"running": False}, ServerState.OFF, "it vanished and will be restarted"),
+        ({"running": False}, ServerState.OFF, "it is not running and will be started again"),
         (
             {"running": False, "ready": False},
             ServerState.ERROR,

@@ -68,7 +68,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(self.spec.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), self.spec.stop_grace_s)
+            async with asyncio.timeout(self.spec.stop_grace_s):
+                await process.wait()
         except TimeoutError:
             log.warning("process.killed", process=self.spec.name, after_s=self.spec.stop_grace_s)
             process.kill()

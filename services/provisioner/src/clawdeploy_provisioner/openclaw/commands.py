@@ -52,7 +52,8 @@ async def run(
         umask=0o077,
     )
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(stdin), patience)
+        async with asyncio.timeout(patience):
+            stdout, stderr = await process.communicate(stdin)
     except TimeoutError:
         raise CommandTimedOut(f"{' '.join(argv[-3:])} took longer than {patience:.0f} s") from None
     finally:

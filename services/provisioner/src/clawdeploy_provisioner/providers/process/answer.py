@@ -45,7 +45,7 @@ def as_server(sight: Sight, settings: ProcessSettings) -> Server:
 
 def _state(sight: Sight, record: ServerRecord, settings: ProcessSettings) -> tuple[ServerState, str | None]:
     if sight.gateway is None:
-        wanted = "it vanished and will be restarted" if record.desired == "running" else None
+        wanted = "it is not running and will be started again" if record.desired == "running" else None
         return ServerState.OFF, wanted
     if is_disk_low(sight, settings):
         return (
