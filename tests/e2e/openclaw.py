@@ -28,7 +28,7 @@ MANAGEMENT_KEY = "sk-or-v1-" + "management" * 4
 TOOLS = Path(os.environ.get("CLAWDEPLOY_TEST_TOOLS_DIR") or Path(__file__).parents[2] / "build" / "test-tools")
 """OpenClaw and Node for the tests: installed by the first that needs them, removed by `make clean`."""
 
-START_SECONDS = 90
+START_SECONDS = 240
 
 
 @dataclass(frozen=True)

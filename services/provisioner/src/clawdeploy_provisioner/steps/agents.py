@@ -1,7 +1,6 @@
 """Steps about the agent on the server: configure, start, wait, verify, stop, forget."""
 
 import asyncio
-import time
 from typing import Any
 from uuid import UUID
 
@@ -34,10 +33,10 @@ from clawdeploy_provisioner.providers.protocol import (
     ExitedBeforeReady,
     Server,
     require_alive,
-    telling_line,
 )
 from clawdeploy_provisioner.secret_store import Owner, SecretStore
 from clawdeploy_provisioner.steps.machines import MachineSteps
+from clawdeploy_provisioner.steps.patience import StartPatience
 
 _LAST_LINES = 20
 _LOOK_AGAIN_S = 0.3
@@ -156,21 +155,20 @@ class AgentSteps:
         return record
 
     async def wait_started(self, context: StepContext) -> Record:
-        """Wait for ``/startupz``; an exit, or 90 s without an answer, is a failure told with the last lines."""
+        """Wait for ``/startupz``; an exit is a failure told with the last lines, and so is a start that gets nowhere in 90 s."""
         provider, row = self._machines.provider(context), await self._machines.server_row(context)
-        deadline, late = time.monotonic() + self._start_s, False
-        while not late:  # looks once more when the time is over: it may have been ours that stood still
-            late = time.monotonic() >= deadline
+        patience = StartPatience(seconds=self._start_s)
+        while True:
+            due = patience.is_due()  # before the look: it may have been ours that stood still
             server = await provider.observe(row.id)
             if server is not None and require_alive(server).ready:
                 return lambda unit: servers.seen(unit, server)
             if server is not None and server.exited is not None:
                 raise ExitedBeforeReady(server.exited.exit_code, server.exited.last_lines)
+            if due and patience.is_over(lines := await provider.logs(row.id, tail=_LAST_LINES)):
+                await context.write(lines)
+                raise PermanentError(patience.complaint(lines))
             await context.sleep(_LOOK_AGAIN_S)
-        lines = await provider.logs(row.id, tail=_LAST_LINES)
-        await context.write(lines)
-        telling = telling_line(lines)
-        raise PermanentError(f"OpenClaw did not start within {self._start_s:.0f} s{': ' + telling if telling else ''}")
 
     async def verify(self, context: StepContext) -> None:
         """Ask the gateway for its health and its models; spends no tokens."""
