@@ -39,3 +39,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(folder)
         if folder in ONE_AT_A_TIME:
             item.add_marker(pytest.mark.xdist_group("platform"))
+            item.add_marker(pytest.mark.timeout(600))

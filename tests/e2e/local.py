@@ -37,7 +37,7 @@ class Local:
         """Run a command to its end."""
         command = [str(CLAW), *arguments]
         return subprocess.run(
-            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
+            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=280, check=False
         )
 
     def services(self) -> dict[str, dict[str, Any]]:
@@ -57,7 +57,7 @@ def open_folder() -> Path:
     return folder
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
