@@ -97,7 +97,7 @@ def test_stop_start_and_the_conversation_goes_on(story: Story) -> None:
     until(lambda: story.instance["status"] == "stopped")
     refused = story.claw("chat", "story", "Are you there?")
     assert refused.returncode != 0
-    assert "not running" in refused.stderr
+    assert "story is stopped" in refused.stderr
     assert story.claw("start", "story").returncode == 0
     until(lambda: story.instance["status"] == "running" and story.instance["health"]["process"] == "healthy")
     said = story.claw("chat", "story", "What is 20 + 3?")
