@@ -118,8 +118,8 @@ class ConfigPublished(Event, type="config.published.v1", producer="api"):
     operation_id: UUID
     version: int
     content_hash: str = Field(description="SHA-256, hex")
-    model: str
-    channel: str
+    model: str = Field(examples=["openai/gpt-5.2"])
+    channel: str = Field(examples=["telegram"])
     plugins: Literal["lean", "full"] = "lean"
     secrets: list[SecretReference] = Field(default_factory=list[SecretReference])
 
@@ -136,10 +136,10 @@ class SecretSealed(Event, type="secret.sealed.v1", producer="api"):
 class AccountCreated(Event, type="account.created.v1", producer="api"):
     """An account exists; its key is the account's id."""
 
-    plan: str
+    plan: str = Field(examples=["basic"])
 
 
 class AccountPlanChanged(Event, type="account.plan_changed.v1", producer="api"):
     """An account has another plan; its key is the account's id."""
 
-    plan: str
+    plan: str = Field(examples=["basic"])

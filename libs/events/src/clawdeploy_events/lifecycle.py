@@ -128,8 +128,8 @@ class ServerIntended(Event, type="server.intended.v1", producer="provisioner"):
     """A server will be asked for; committed before the provider is called."""
 
     server_id: UUID
-    provider: str
-    region: str
+    provider: str = Field(examples=["process"])
+    region: str = Field(examples=["local"])
     operation_id: UUID
 
 
@@ -138,9 +138,9 @@ class ServerCreated(Event, type="server.created.v1", producer="provisioner"):
 
     server_id: UUID
     operation_id: UUID
-    provider: str
-    region: str
-    plan: str
+    provider: str = Field(examples=["process"])
+    region: str = Field(examples=["local"])
+    plan: str = Field(examples=["basic"])
     price_version: int
     provider_ref: str
     accepted_at: datetime
@@ -150,7 +150,7 @@ class ServerDestroyed(Event, type="server.destroyed.v1", producer="provisioner")
     """The provider confirmed a server's deletion; metering stops at ``destroyed_at``."""
 
     server_id: UUID
-    provider: str
+    provider: str = Field(examples=["process"])
     destroyed_at: datetime
 
 
@@ -176,7 +176,7 @@ class LlmKeyMinted(Event, type="llm_key.minted.v1", producer="provisioner"):
     """An LLM key exists for the instance; the secret itself never travels in events."""
 
     key_hash: str = Field(description="SHA-256 of the key, hex: OpenRouter's own name for it")
-    provider: str = "openrouter"
+    provider: str = Field(default="openrouter", examples=["openrouter"])
     limit_micros: int
     price_version: int
     minted_at: datetime
@@ -231,7 +231,7 @@ class CleanupOwed(Event, type="cleanup.owed.v1", producer="provisioner"):
 
     debt_id: UUID
     resource: str = Field(examples=["server", "llm_key"])
-    provider: str
+    provider: str = Field(examples=["process"])
     provider_ref: str
     reason: str
 
@@ -245,7 +245,7 @@ class CleanupSettled(Event, type="cleanup.settled.v1", producer="provisioner"):
 class OrphanFound(Event, type="orphan.found.v1", producer="provisioner"):
     """A labelled resource is not the recorded one; the key is the resource's id."""
 
-    provider: str
+    provider: str = Field(examples=["process"])
     resource: str
     provider_ref: str
 
@@ -253,6 +253,6 @@ class OrphanFound(Event, type="orphan.found.v1", producer="provisioner"):
 class OrphanRemoved(Event, type="orphan.removed.v1", producer="provisioner"):
     """An orphan was removed; the key is the resource's id."""
 
-    provider: str
+    provider: str = Field(examples=["process"])
     resource: str
     provider_ref: str
