@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+import clawdeploy_events
 from clawdeploy_common.events import Envelope, registry, topic_of
 from tests.contracts.asyncapi_schema import asyncapi_validator
 from tests.engines.requirements import MissingOnThisMachine, lacking
@@ -50,6 +51,7 @@ def test_the_judge_finds_a_planted_error(judge: jsonschema_rs.Validator, path: t
 
 def test_every_public_event_is_in_its_topic_and_no_internal_one_anywhere() -> None:
     """INVARIANT: internal events are not offered to subscribers."""
+    assert clawdeploy_events.__all__
     ours = [event for event in registry.all() if event.__module__.startswith("clawdeploy_events.")]
     offered = {event.event_type: topic_of(event.producer) for event in ours if not event.internal}
     told = {name: topic for topic, channel in DOCUMENT["channels"].items() for name in channel["messages"]}
