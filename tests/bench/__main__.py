@@ -1,0 +1,82 @@
+"""`python -m tests.bench [NAME …]`: measure, print a table, write `build/bench.json`."""
+
+import argparse
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from os import cpu_count, getloadavg
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from tests.bench import accepting, first_steps, probing, projecting, relaying, whole_platform
+from tests.bench.engines import Engines, engines
+from tests.bench.figures import Figure
+from tests.bench.size import Size
+from tests.bench.table import printed
+from tests.engines.requirements import MissingOnThisMachine
+
+Measurement = Callable[[Engines, Size], Awaitable[list[Figure]]]
+BENCHES: Mapping[str, Measurement] = {
+    "accept": accepting.measure,
+    "relay": relaying.measure,
+    "projection": projecting.measure,
+    "redrop": projecting.measure_redrop,
+    "first-step": first_steps.measure,
+    "probes": probing.measure,
+    "platform": whole_platform.measure,
+}
+RESULT = Path(__file__).parents[2] / "build" / "bench.json"
+
+
+async def run(names: Sequence[str], size: Size) -> tuple[list[Figure], dict[str, str]]:
+    """The figures of the named benches, and why some could not be measured here."""
+    figures: list[Figure] = []
+    missing: dict[str, str] = {}
+    with engines() as started:
+        for name in names:
+            print(f"==> {name}", flush=True)
+            try:
+                figures += await BENCHES[name](started, size)
+            except MissingOnThisMachine as error:
+                missing[name] = str(error)
+    return figures, missing
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHES)}; all when none is named")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of rounds")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the usual amount of work")
+    options = parser.parse_args()
+    names = options.names or list(BENCHES)
+    if unknown := [name for name in names if name not in BENCHES]:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(BENCHES)}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a new topic's leaders are not known at once
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        figures, missing = runner.run(run(names, Size(rounds=options.rounds, scale=options.scale)))
+    _write(figures, missing)
+    print(printed(figures))
+    for name, reason in missing.items():
+        print(f"{name} was not measured: {reason}")
+
+
+def _write(figures: Sequence[Figure], missing: Mapping[str, str]) -> None:
+    machine = {"cores": cpu_count(), "load_at_end": round(getloadavg()[0], 2)}
+    answer = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+        "figures": [figure.as_json() for figure in figures],
+        "not_measured": dict(missing),
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(answer, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
