@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -46,9 +47,16 @@ class WholePlatform:
     """Everything that runs but the engines. Each process can be killed, and comes back only when the test starts it."""
 
     def __init__(
-        self, folder: Path, *, kafka: Mapping[str, str], databases: Mapping[str, ServiceDatabase], admin_url: str
+        self,
+        folder: Path,
+        *,
+        kafka: Mapping[str, str],
+        databases: Mapping[str, ServiceDatabase],
+        admin_url: str,
+        more: Mapping[str, str],
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._more = more
         self.folder = folder
         self.kafka = kafka
         self.admin_url = admin_url
@@ -61,6 +69,11 @@ class WholePlatform:
         self._api_key = f"claw_{secrets.token_urlsafe(32)}"
         self._processes = {name: EngineProcess(log=folder / f"{name}.log") for name in self._ports}
         self.http = httpx.AsyncClient(base_url=self.url("api"), headers={"Authorization": f"Bearer {self._api_key}"})
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Everything that must not be seen from outside."""
+        return (MANAGEMENT_KEY, self._secret, self._encryption_key, self._api_key)
 
     def url(self, name: str) -> str:
         """Where a process listens."""
@@ -187,6 +200,7 @@ class WholePlatform:
             "ENCRYPTION_KEY": self._encryption_key,
             "LIGHT_FOLDER": str(self.folder),
             "SLOW_SECONDS": str(SLOW_SECONDS),
+            **self._more,
         }
 
     async def _can_deploy(self) -> bool:
@@ -203,13 +217,16 @@ class WholePlatform:
 
 @asynccontextmanager
 async def whole_platform(
-    folder: Path, *, postgres: RunningPostgres, kafka: Mapping[str, str]
+    folder: Path, *, postgres: RunningPostgres, kafka: Mapping[str, str], more: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncGenerator[WholePlatform]:
-    """The platform over a PostgreSQL of the test's own and the broker that ``kafka`` (settings of clients) names."""
+    """The platform over a PostgreSQL of the test's own and the broker that ``kafka`` (settings of clients) names.
+
+    ``more`` is added to the services' environment.
+    """
     passwords = {role: secrets.token_urlsafe(16) for role in role_names()}
     databases = await prepare_database(postgres.admin_url, database="clawdeploy", passwords=passwords)
     admin_url = with_database(postgres.admin_url, database="clawdeploy")
-    platform = WholePlatform(folder, kafka=kafka, databases=databases, admin_url=admin_url)
+    platform = WholePlatform(folder, kafka=kafka, databases=databases, admin_url=admin_url, more=more)
     try:
         await platform.start_all()
         yield platform

@@ -40,6 +40,7 @@ class CliSettings(BaseSettings):
     openrouter_base_url: Annotated[str, Field(validation_alias="OPENROUTER_BASE_URL")] = OPENROUTER_BASE_URL
     encryption_key: Annotated[SecretStr | None, Field(validation_alias="ENCRYPTION_KEY")] = None
     bootstrap_api_key: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_BOOTSTRAP_API_KEY")] = None
+    metrics_token: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_METRICS_TOKEN")] = None
     public_url: Annotated[str | None, Field(validation_alias="CLAWDEPLOY_PUBLIC_URL")] = None
     process_port_first: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_FIRST")] = None
     process_port_count: Annotated[int, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_COUNT", ge=1, le=400)] = 20
@@ -48,13 +49,26 @@ class CliSettings(BaseSettings):
     @property
     def tuning(self) -> dict[str, str]:
         """`CLAWDEPLOY_…` variables that are none of ours and no secrets: the services' optional settings."""
-        given = {**{name.upper(): str(value) for name, value in (self.model_extra or {}).items()}, **os.environ}
         ours = {str(field.validation_alias) for field in type(self).model_fields.values()} | {ENV_FILE_VARIABLE}
         return {
             name: value
-            for name, value in given.items()
+            for name, value in self._given.items()
             if name.startswith("CLAWDEPLOY_") and name not in ours and not name.endswith(_SECRET_ENDINGS)
         }
+
+    @property
+    def telemetry(self) -> dict[str, str]:
+        """OpenTelemetry's standard variables, save the one name: every service has its own."""
+        return {
+            name: value
+            for name, value in self._given.items()
+            if name.startswith("OTEL_") and name != "OTEL_SERVICE_NAME"
+        }
+
+    @property
+    def _given(self) -> dict[str, str]:
+        """What the file says and, over it, the environment."""
+        return {**{name.upper(): str(value) for name, value in (self.model_extra or {}).items()}, **os.environ}
 
 
 def env_file() -> Path:

@@ -6,7 +6,7 @@ from itertools import groupby
 import structlog
 from sqlalchemy import text
 
-from clawdeploy_common import parking, progress
+from clawdeploy_common import parking, progress, tracing
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import HandlerFault, PermanentError, Unreadable
 from clawdeploy_common.events import Envelope
@@ -191,17 +191,23 @@ class Inbox:
                 found = self._projectors.handlers.get(event_type)
                 if found:
                     event_class, handler = found
-                    await handler([Received(e.read(event_class), e) for e in group], projection)
+                    received = [Received(e.read(event_class), e) for e in group]
+                    with tracing.consuming([r.envelope for r in received], by=PROJECTOR):
+                        await handler(received, projection)
 
     async def _react(self, unit: UnitOfWork, records: Sequence[Record]) -> None:
         for record in records:
-            caused = unit.caused_by(envelope(record))
-            if self.reactors.every:
-                await self.reactors.every(envelope(record), caused)
-            found = self.reactors.handlers.get(envelope(record).type)
-            if found:
-                event_class, handler = found
-                await handler(envelope(record).read(event_class), caused)
+            if self.reactors.every or envelope(record).type in self.reactors.handlers:
+                with tracing.consuming([envelope(record)], by=REACTOR):
+                    await self._react_to(envelope(record), unit.caused_by(envelope(record)))
+
+    async def _react_to(self, event: Envelope, unit: UnitOfWork) -> None:
+        if self.reactors.every:
+            await self.reactors.every(event, unit)
+        found = self.reactors.handlers.get(event.type)
+        if found:
+            event_class, handler = found
+            await handler(event.read(event_class), unit)
 
 
 Manner = Callable[[UnitOfWork, Kind, list[Record], dict[Position, int], parking.Parked], Awaitable[None]]

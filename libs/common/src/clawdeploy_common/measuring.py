@@ -6,8 +6,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clawdeploy_common.metrics import HTTP_REQUESTS, HTTP_SECONDS
-
-_QUIET = {"/healthz", "/readyz", "/metrics"}
+from clawdeploy_common.telemetry import is_quiet
 
 
 class RequestMetrics:
@@ -18,7 +17,7 @@ class RequestMetrics:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and note its status and duration to the response's start."""
-        if scope["type"] != "http" or scope["path"] in _QUIET:
+        if scope["type"] != "http" or is_quiet(scope):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()

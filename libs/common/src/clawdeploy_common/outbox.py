@@ -15,6 +15,7 @@ from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import EventTooLarge
 from clawdeploy_common.events import MAX_EVENT_BYTES, Envelope, Event, encode
 from clawdeploy_common.ids import new_id
+from clawdeploy_common.tracing import current_traceparent
 
 _TIME = DateTime(timezone=True)
 _INSERT = text(
@@ -104,7 +105,7 @@ class Outbox:
             account_id=account_id or (cause.account_id if cause else None),
             correlation_id=correlation_id or (cause.correlation_id if cause else None),
             causation_id=cause.id if cause else None,
-            traceparent=cause.traceparent if cause else None,
+            traceparent=current_traceparent() or (cause.traceparent if cause else None),
             payload=payload,
         )
         self._pending.append(pending)

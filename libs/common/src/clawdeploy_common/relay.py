@@ -6,6 +6,7 @@ published again, in order.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -17,6 +18,7 @@ from aiokafka.structs import RecordMetadata
 from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from clawdeploy_common import tracing
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.events import SOURCE_PREFIX, TICK_TYPE, Envelope, topic_of
@@ -193,10 +195,13 @@ class Relay:
         rows = (await connection.execute(_UNPUBLISHED, {"batch": BATCH})).all()
         if not rows:
             return 0
+        since_ns = time.time_ns()
         acknowledged, failure = await self._send(rows, epoch)
         await self._acknowledge(connection, acknowledged)
         await connection.execute(_MARK, {"ids": [row.id for row in rows[: len(acknowledged)]]})
         EVENTS_PUBLISHED.inc(len(acknowledged))
+        if not self._republishing:
+            tracing.published(rows[: len(acknowledged)], topic=self._topic, since_ns=since_ns)
         if failure is not None:
             await connection.commit()
             raise failure

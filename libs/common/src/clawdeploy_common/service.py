@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from sqlalchemy import MetaData
 
+from clawdeploy_common import telemetry
 from clawdeploy_common.database import Database
 from clawdeploy_common.dead_letters import DeadLetters
 from clawdeploy_common.drainer import Drainer
@@ -30,6 +32,14 @@ from clawdeploy_common.supervision import TaskGroup
 from clawdeploy_common.tokens import InternalTokens
 
 GRACE_S = 5
+# spans of requests only: FastAPI's logs hold exceptions' texts and refused input; its metrics are Prometheus' here
+_TRACED_REQUESTS: TelemetryConfig = {
+    "operation_spans": False,
+    "logs": False,
+    "metrics": False,
+    "auto_configure": False,
+    "exclude": telemetry.is_quiet,
+}
 
 
 class Service:
@@ -95,13 +105,21 @@ class Service:
 
     def app(self, *, title: str, routers: Sequence[APIRouter], **options: Any) -> FastAPI:
         """The HTTP side; ``options`` go to FastAPI."""
-        app = FastAPI(title=title, lifespan=self._lifespan, **options)
+        app = FastAPI(title=title, lifespan=self._lifespan, telemetry=_TRACED_REQUESTS, **options)
         app.state.service = self
         app.add_middleware(RequestMetrics)
         add_problem_handlers(app)
         for router in (health_router(self), internal_router(self), *routers):
             app.include_router(router)
         return app
+
+    def trace(self) -> None:
+        """Send spans to the collector that the environment names, if it names one, until the service stops."""
+        exported = telemetry.start(self.name)
+        if exported is not None:
+            self.on_close(exported.close)
+            if self.settings.trace_sql:
+                telemetry.trace_statements([self.database.owner, self.database.web])
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncGenerator[None]:
@@ -152,6 +170,7 @@ def serve(service: Service, app: FastAPI, *, loop: Literal["uvloop", "asyncio"] 
     """Run a service until SIGTERM or SIGINT; uvloop cannot start processes under another user, asyncio can."""
     settings = service.settings
     configure_logging(service=service.name, log_format=settings.log_format, level=settings.log_level)
+    service.trace()
     config = uvicorn.Config(
         app,
         host=settings.host,

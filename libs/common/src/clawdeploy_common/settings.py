@@ -25,6 +25,8 @@ class ServiceSettings(BaseSettings):
     internal_secret: SecretStr = Field(min_length=32)
     log_format: str = Field(default="json", pattern="^(json|console)$")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    metrics_token: SecretStr | None = None
+    trace_sql: bool = False
     relay_poll_seconds: float = Field(default=0.2, gt=0, le=60)
 
     @field_validator("database_url", "database_web_url")

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from clawdeploy_api.errors import Refused, ServiceUnavailable
 from clawdeploy_api.settings import ApiSettings
 from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Response, Timeout, TransportError
+from clawdeploy_common.telemetry import traced
 from clawdeploy_common.tokens import InternalTokens
 
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ class Forwarder:
             "billing": settings.billing_url,
         }
         self._tokens = tokens
-        self._http = AsyncClient(transport=transport, trust_env=False)
+        self._http = traced(AsyncClient(transport=transport, trust_env=False))
 
     async def close(self) -> None:
         """Give all connections back."""

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -18,7 +18,7 @@ from clawdeploy_events.lifecycle import ServerStateChanged
 from clawdeploy_provisioner import servers
 from clawdeploy_provisioner.metrics import SERVERS
 from clawdeploy_provisioner.orphans import Orphan, Orphans
-from clawdeploy_provisioner.providers.protocol import Listing, Provider, Server, ServerState
+from clawdeploy_provisioner.providers.protocol import Listing, Provider, Server, ServerState, Supervising
 
 log = structlog.get_logger()
 
@@ -43,15 +43,6 @@ _LOCK_ROW = text(
     """
 )
 _IS_LIVE = text("SELECT 1 FROM servers WHERE id = :id AND destroyed_at IS NULL")
-
-
-@runtime_checkable
-class Supervising(Protocol):
-    """A provider that itself brings back what vanished (a cloud's machines do that on their own)."""
-
-    async def supervise(self) -> list[Server]:
-        """One round over every server nobody works on."""
-        ...
 
 
 class Inventory:

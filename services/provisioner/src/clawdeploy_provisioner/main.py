@@ -10,6 +10,7 @@ from fastapi import FastAPI
 import clawdeploy_provisioner
 from clawdeploy_common.http import AsyncClient, Limits
 from clawdeploy_common.service import Service
+from clawdeploy_common.telemetry import traced
 from clawdeploy_provisioner.agents import Agents
 from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
@@ -22,6 +23,7 @@ from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.orphans import Orphans
+from clawdeploy_provisioner.providers.measured import measured
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 from clawdeploy_provisioner.providers.protocol import Provider
@@ -74,7 +76,7 @@ def build(
     settings: ProvisionerSettings, *, http: AsyncClient | None = None, providers: Mapping[str, Provider] | None = None
 ) -> tuple[Service, FastAPI]:
     """The service and its app; ``http`` and ``providers`` can be given by tests."""
-    http = http or AsyncClient(limits=_CONNECTIONS)
+    http = traced(http or AsyncClient(limits=_CONNECTIONS))
     service = Service(
         settings,
         name="provisioner",
@@ -101,10 +103,11 @@ def _parts(
         tokens=service.tokens,
         encryption_key=settings.encryption_key_bytes,
     )
+    chosen = providers if providers is not None else create_providers(settings, http)
     return Parts(
         settings=settings,
         service=service,
-        providers=providers if providers is not None else create_providers(settings, http),
+        providers={name: measured(provider) for name, provider in chosen.items()},
         secrets=secrets,
         keys=OpenRouterKeys(
             http, base_url=settings.openrouter_base_url, management_key=settings.openrouter_management_key

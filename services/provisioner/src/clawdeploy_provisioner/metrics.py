@@ -12,6 +12,9 @@ STEP_SECONDS = Histogram(
 PROVIDER_CALLS = Counter(
     "clawdeploy_provider_calls_total", "Calls to providers and OpenRouter", ["provider", "call", "result"]
 )
+PROVIDER_SECONDS = Histogram(
+    "clawdeploy_provider_call_duration_seconds", "Time calls to providers took", ["provider", "call"], buckets=_BUCKETS
+)
 SERVERS = Gauge("clawdeploy_servers", "Servers by provider and state", ["provider", "state"])
 CLEANUP_DEBTS = Gauge("clawdeploy_cleanup_debts", "Resources that must still be removed")
 ORPHANS = Counter("clawdeploy_orphans_total", "Labelled resources found that were not recorded", ["provider"])

@@ -95,6 +95,7 @@ class Operation(Base):
     state: Mapped[str]
     requested_by: Mapped[str]
     parameters: Mapped[dict[str, Any]]
+    traceparent: Mapped[str | None]
     run_at: Mapped[datetime]
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     lease_until: Mapped[datetime | None]

@@ -68,6 +68,8 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
         **base_environment(around.home),
         **(outside_environment() if name in _REACHES_OUT else {}),
         **around.settings.tuning,
+        **around.settings.telemetry,
+        **_metrics_token(around.settings),
         "CLAWDEPLOY_HOST": around.settings.host if name == "api" else LOOPBACK,
         "CLAWDEPLOY_PORT": str(_port(name, around.ports)),
         "CLAWDEPLOY_DATABASE_URL": database.url,
@@ -95,6 +97,11 @@ def openrouter_environment(around: Surroundings) -> dict[str, str]:
     else:
         base_url, value = f"http://{LOOPBACK}:{around.ports.stand_in}/api/v1", around.secrets.stand_in_management_key
     return {"OPENROUTER_MANAGEMENT_KEY": value, "OPENROUTER_BASE_URL": base_url}
+
+
+def _metrics_token(settings: CliSettings) -> dict[str, str]:
+    token = settings.metrics_token
+    return {"CLAWDEPLOY_METRICS_TOKEN": token.get_secret_value()} if token else {}
 
 
 def _particular(name: str, around: Surroundings) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
 
+from clawdeploy_common import tracing
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import ClawDeployError, PermanentError, TemporaryError
 from clawdeploy_common.outages import is_outage
@@ -36,8 +38,9 @@ class Drive:
 
     async def run(self, state: str) -> None:
         """Go on where the operation was; ``state`` is running or compensating."""
-        if state == "compensating" or not await self._went_well():
-            await self._backwards()
+        with tracing.continued(self._operation.traceparent):
+            if state == "compensating" or not await self._went_well():
+                await self._backwards()
 
     async def _went_well(self) -> bool:
         try:
@@ -81,7 +84,8 @@ class Drive:
             attempt += 1
             context = self._context(row, undoing=undoing)
             try:
-                return await self._attempt(row, context, verb, undoing=undoing)
+                with self._span(row, attempt, undoing=undoing):
+                    return await self._attempt(row, context, verb, undoing=undoing)
             except (LeaseLost, CancelRequested):
                 raise
             except PermanentError as error:
@@ -159,6 +163,15 @@ class Drive:
     def _context(self, row: Any, *, undoing: bool) -> StepContext:
         return StepContext(
             self._database, self._operation, self._lease, position=row.position, step=row.name, undoing=undoing
+        )
+
+    def _span(self, row: Any, attempt: int, *, undoing: bool) -> AbstractContextManager[None]:
+        return tracing.span(
+            f"{'undo' if undoing else 'step'} {row.name}",
+            clawdeploy__operation=str(self._operation.id),
+            clawdeploy__operation__kind=self._operation.kind,
+            clawdeploy__instance=str(self._operation.instance_id),
+            clawdeploy__attempt=attempt,
         )
 
     def _fenced(self) -> Any:

@@ -20,3 +20,5 @@ class OperationFacts:
     requested_by: str
     parameters: Mapping[str, Any]
     deployment: DeploymentPlan
+    traceparent: str | None = None
+    """The trace of the request that asked for it; its steps are spans of it, after a restart too."""

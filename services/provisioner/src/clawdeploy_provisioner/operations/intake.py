@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Text, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from clawdeploy_common.tracing import current_traceparent
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.deployments import DeploymentPlan
 from clawdeploy_events.lifecycle import (
@@ -23,10 +24,10 @@ _CURRENT = text(
 )
 _ADD = text(
     """
-    INSERT INTO operations (id, instance_id, account_id, provider, kind, state, requested_by, parameters, run_at, started_at)
-    VALUES (:id, :instance_id, :account_id, :provider, :kind, :state, :requested_by, :parameters, clock_timestamp(), NULL)
+    INSERT INTO operations (id, instance_id, account_id, provider, kind, state, requested_by, parameters, traceparent, run_at)
+    VALUES (:id, :instance_id, :account_id, :provider, :kind, :state, :requested_by, :parameters, :traceparent, clock_timestamp())
     """
-).bindparams(bindparam("parameters", type_=JSONB))
+).bindparams(bindparam("parameters", type_=JSONB), bindparam("traceparent", type_=Text))
 _ADD_STEPS = text(
     """
     INSERT INTO operation_steps (operation_id, position, name)
@@ -74,6 +75,7 @@ async def request(
         "state": "queued" if refusal is None else "cancelled",
         "requested_by": requested_by,
         "parameters": parameters or {},
+        "traceparent": current_traceparent() or uow.cause.traceparent,
     }
     await uow.session.execute(_ADD, row)
     if refusal is not None:

@@ -162,4 +162,5 @@ async def _facts(session: Any, row: Any) -> OperationFacts:
         requested_by=row.requested_by,
         parameters=row.parameters,
         deployment=DeploymentPlan.model_validate(instance.deployment),
+        traceparent=row.traceparent,
     )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from clawdeploy_common.errors import PermanentError, TemporaryError
@@ -249,4 +249,13 @@ class Provider(Protocol):
 
     async def observe(self, server_id: UUID) -> Server | None:
         """The server now; None when the provider has never heard of it."""
+        ...
+
+
+@runtime_checkable
+class Supervising(Protocol):
+    """A provider that itself brings back what vanished (a cloud's machines do that on their own)."""
+
+    async def supervise(self) -> list[Server]:
+        """One round over every server nobody works on."""
         ...

@@ -1,0 +1,1 @@
+"""The platform seen from outside: one platform of real processes, an OTLP collector, a Prometheus."""
