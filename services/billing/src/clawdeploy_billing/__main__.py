@@ -4,5 +4,11 @@ from clawdeploy_billing.main import build
 from clawdeploy_billing.settings import BillingSettings
 from clawdeploy_common.service import serve
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Serve until told to stop."""
     serve(*build(BillingSettings.model_validate({})))
+
+
+if __name__ == "__main__":
+    main()

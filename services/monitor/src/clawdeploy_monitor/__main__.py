@@ -4,5 +4,11 @@ from clawdeploy_common.service import serve
 from clawdeploy_monitor.main import build
 from clawdeploy_monitor.settings import MonitorSettings
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Serve until told to stop."""
     serve(*build(MonitorSettings.model_validate({})))
+
+
+if __name__ == "__main__":
+    main()

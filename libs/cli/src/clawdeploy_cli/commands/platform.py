@@ -1,4 +1,4 @@
-"""Commands about the platform itself: up, down, clean, status, doctor, demo, auth."""
+"""Commands about the platform itself: up, down, clean, status, doctor, demo, prepare-database, auth."""
 
 # ruff: noqa: PLC0415 - imports stay inside commands: `claw --help` must not pay for what it does not run
 
@@ -17,7 +17,7 @@ ForegroundOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (up, down, status, demo, doctor, clean):
+    for command in (up, down, status, demo, doctor, clean, prepare_database):
         app.command(rich_help_panel=PANEL)(command)
     auth = typer.Typer(help="Sign-in of this command line.", no_args_is_help=True)
     auth.command()(token)
@@ -64,6 +64,17 @@ def demo() -> None:
     from clawdeploy_cli.actions.demo import run_demo
 
     run_demo()
+
+
+def prepare_database(as_json: JsonOption = False) -> None:
+    """Make, or mend, every service's roles and schema in DATABASE_URL; for platforms that `claw up` does not start.
+
+    The address is an administrator's, and names the database. Each role's password is read from `<ROLE>_DB_PASSWORD`:
+    API, API_WEB, PROVISIONER, PROVISIONER_WEB, MONITOR, MONITOR_WEB, BILLING, BILLING_WEB.
+    """
+    from clawdeploy_cli.actions.prepare import prepare
+
+    prepare(as_json=as_json)
 
 
 def token(as_json: JsonOption = False) -> None:

@@ -1,0 +1,100 @@
+"""`docker-compose.yml`: valid, complete, and in step with the services' settings."""
+
+import base64
+import copy
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from clawdeploy_api.settings import ApiSettings
+from clawdeploy_billing.settings import BillingSettings
+from clawdeploy_common.settings import ServiceSettings
+from clawdeploy_monitor.settings import MonitorSettings
+from clawdeploy_provisioner.settings import ProvisionerSettings
+from tests.engines.compose import CHECKOUT, Missing, document, interpolated, made_environment
+
+SPECIFICATION = json.loads((Path(__file__).parent / "specs" / "compose-spec.json").read_text())
+SERVICES: dict[str, type[ServiceSettings]] = {
+    "api": ApiSettings,
+    "provisioner": ProvisionerSettings,
+    "monitor": MonitorSettings,
+    "billing": BillingSettings,
+}
+OF_THE_PROCESS = {"HOME", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+"""Variables that libraries read, not our settings."""
+
+
+def test_the_file_is_valid_by_the_compose_specification() -> None:
+    jsonschema_rs.validate(SPECIFICATION, document())
+
+
+def test_a_mistake_in_it_would_be_found() -> None:
+    wrong = copy.deepcopy(document())
+    wrong["services"]["api"]["depends_on"]["kafka"]["condition"] = "service_is_nice"
+    with pytest.raises(jsonschema_rs.ValidationError):
+        jsonschema_rs.validate(SPECIFICATION, wrong)
+
+
+def test_make_env_gives_everything_the_file_requires(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="scripts/make-env"):
+        interpolated(document(), {})
+    variables = made_environment(tmp_path)
+    assert len(base64.b64decode(variables["ENCRYPTION_KEY"], validate=True)) == 32
+    assert "${" not in json.dumps(interpolated(document()["services"], variables))
+
+
+def test_make_env_never_overwrites_keys(tmp_path: Path) -> None:
+    """INVARIANT: nothing is ever lost: the keys that open a platform's secrets least of all."""
+    (tmp_path / ".env").write_text("ENCRYPTION_KEY=precious\n")
+    again = subprocess.run(
+        [str(CHECKOUT / "scripts" / "make-env.sh"), str(tmp_path / ".env")], check=False, capture_output=True, text=True
+    )
+    assert again.returncode == 1
+    assert "stays as it is" in again.stderr
+    assert (tmp_path / ".env").read_text() == "ENCRYPTION_KEY=precious\n"
+
+
+def test_two_environments_have_no_secret_in_common(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = made_environment(tmp_path / "one"), made_environment(tmp_path / "two")
+    secrets = [name for name in one if name.endswith(("_PASSWORD", "_SECRET", "_KEY")) and one[name]]
+    assert len(secrets) >= 12
+    assert all(one[name] != two[name] and len(one[name]) >= 20 for name in secrets)
+    assert len({one[name] for name in secrets}) == len(secrets)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_knows_every_variable_it_is_given_and_starts_with_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment: dict[str, Any] = interpolated(document()["services"][name]["environment"], made_environment(tmp_path))
+    settings = SERVICES[name]
+    known = {variable for each in SERVICES.values() for variable in _variables(each)}
+    assert set(environment) - OF_THE_PROCESS <= known
+    monkeypatch.chdir(tmp_path)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, str(value))
+    made = settings.model_validate({})
+    assert made.port == int(environment["CLAWDEPLOY_PORT"])
+    assert made.database_url.get_secret_value().startswith(f"postgresql://{name}:")
+
+
+def _variables(settings: type[ServiceSettings]) -> set[str]:
+    return {
+        str(field.validation_alias or f"CLAWDEPLOY_{field_name}").upper()
+        for field_name, field in settings.model_fields.items()
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_no_powers_it_does_not_need(name: str) -> None:
+    service = document()["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert ("/var/run/docker.sock:/var/run/docker.sock" in service.get("volumes", [])) == (name == "provisioner")
