@@ -6,7 +6,7 @@ export UV_NO_SYNC := 1
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo up down clean
 demo: install ## start the platform, deploy one OpenClaw, chat with it, show its cost; Ctrl-C stops everything
@@ -36,6 +36,10 @@ clean: ## stop the platform, delete its data, and everything that was installed 
 
 .PHONY: install
 install: .venv/.ready ## install the Python packages of the lock, hash-checked, into .venv
+
+.PHONY: openclaw-image
+openclaw-image: install ## an OpenClaw image for the docker provider, made here; needs a Docker engine, no registry
+	@infra/openclaw/build.sh
 
 .PHONY: test
 test: install ## the whole suite, on real engines; choose with ARGS="tests/unit -k relay"

@@ -38,6 +38,7 @@ TUNING = {
     "CLAWDEPLOY_MONITOR_PROBE_SECONDS": "1",
     "CLAWDEPLOY_BILLING_USAGE_INTERVAL_SECONDS": "5",
     "CLAWDEPLOY_DEPLOYS_PER_MINUTE": "0",
+    "CLAWDEPLOY_PROVIDERS": "process",
     "CLAWDEPLOY_MUTATIONS_PER_MINUTE": "0",
 }
 """So that a test need not wait long: short leases and calls, frequent probes and readings, no rate limits."""

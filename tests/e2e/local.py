@@ -31,6 +31,7 @@ class Local:
         """What `claw` is run with: nothing of this machine's settings."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         own = {"CLAWDEPLOY_HOME": str(self.folder / "home"), "CLAWDEPLOY_PORT": str(self.port)}
+        own["CLAWDEPLOY_PROVIDERS"] = "process"  # whatever engine this machine has
         return {**kept, **own, "CLAWDEPLOY_TOOLS_DIR": str(reachable(TOOLS))}
 
     def claw(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -44,6 +44,7 @@ class CliSettings(BaseSettings):
     public_url: Annotated[str | None, Field(validation_alias="CLAWDEPLOY_PUBLIC_URL")] = None
     process_port_first: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_FIRST")] = None
     process_port_count: Annotated[int, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_COUNT", ge=1, le=400)] = 20
+    openclaw_image: Annotated[str | None, Field(validation_alias="OPENCLAW_IMAGE")] = None
     log_format: Annotated[str, Field(validation_alias="CLAWDEPLOY_LOG_FORMAT")] = "json"
 
     @property

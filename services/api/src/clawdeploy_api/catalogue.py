@@ -1,6 +1,5 @@
 """What can be chosen: models, channels, providers and plans; pure facts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clawdeploy_common.errors import InvalidInput
@@ -103,7 +102,10 @@ CHANNELS = (
     Channel(id="discord", name="Discord", token="a bot token of the Developer Portal"),  # noqa: S106 - a description
     Channel(id="whatsapp", name="WhatsApp", token="any value; the account is linked by QR code"),  # noqa: S106 - a description
 )
-PROVIDERS = (Provider(id="process", name="This machine", regions=("local",)),)
+PROVIDERS = (
+    Provider(id="docker", name="Docker", regions=("local",)),
+    Provider(id="process", name="This machine", regions=("local",)),
+)
 PLANS = (
     Plan(id="free", name="Free", max_instances=0, memory_mb=2048, cpu_millis=1000, llm_limit_micros=1_000_000),
     Plan(
@@ -129,7 +131,6 @@ PLANS = (
 
 _MODELS = {name: m for m in MODELS for name in (m.id, m.openrouter_id, *m.aliases)}
 _CHANNELS = {channel.id: channel for channel in CHANNELS}
-_PROVIDERS = {provider.id: provider for provider in PROVIDERS}
 _PLANS = {name: plan for plan in PLANS for name in (plan.id, *plan.aliases)}
 _RANK = {plan.id: rank for rank, plan in enumerate(PLANS)}
 
@@ -147,14 +148,6 @@ def find_channel(name: str) -> Channel:
     found = _CHANNELS.get(name)
     if found is None:
         raise InvalidInput("channel", "is not a channel of the catalogue", allowed=list(_CHANNELS))
-    return found
-
-
-def find_provider(name: str, *, enabled: Sequence[str]) -> Provider:
-    """By id, among those switched on; raises InvalidInput."""
-    found = _PROVIDERS.get(name)
-    if found is None or name not in enabled:
-        raise InvalidInput("provider", "is not switched on here", allowed=list(enabled))
     return found
 
 

@@ -13,6 +13,7 @@ from clawdeploy_api import accounts, catalogue, configurations, sealed_secrets
 from clawdeploy_api.context import Context
 from clawdeploy_api.deployments import plan_of
 from clawdeploy_api.errors import PlanNotIncluded, QuotaExceeded, SlugTaken
+from clawdeploy_api.places import Places
 from clawdeploy_api.public.instance import CreateInstance, Instance
 from clawdeploy_api.slugs import slug_of, with_suffix
 from clawdeploy_common.ids import new_id
@@ -66,10 +67,10 @@ class Choice:
     region: str
 
 
-def choose(body: CreateInstance, context: Context) -> Choice:
+def choose(body: CreateInstance, context: Context, places: Places) -> Choice:
     """Check what was asked for; raises InvalidInput, PlanNotIncluded."""
     settings, account_plan = context.settings, context.person.plan
-    provider = catalogue.find_provider(body.provider or settings.providers[0], enabled=settings.providers)
+    provider = places.choose(body.provider)
     plan = catalogue.find_plan(body.plan or account_plan).id
     if not catalogue.includes(account_plan, plan):
         raise PlanNotIncluded(plan=plan, account_plan=account_plan, upgrade_url=settings.upgrade_address)
@@ -84,9 +85,9 @@ def choose(body: CreateInstance, context: Context) -> Choice:
     )
 
 
-async def create(uow: UnitOfWork, context: Context, body: CreateInstance) -> Instance:
+async def create(uow: UnitOfWork, context: Context, body: CreateInstance, *, places: Places) -> Instance:
     """Create an instance and ask for its deployment; raises InvalidInput, QuotaExceeded, SlugTaken, TemporaryError."""
-    choice = choose(body, context)
+    choice = choose(body, context, places)
     config = configurations.document(body.config)
     plain = sealed_secrets.given(body.bot_token, body.api_key)
     instance_id, operation_id = new_id(), new_id()

@@ -24,7 +24,8 @@ class ApiSettings(ServiceSettings):
     upgrade_url: str | None = Field(default=None, description="shown when a quota is reached")
     bootstrap_api_key: SecretStr | None = None
     bootstrap_max_instances: int = Field(default=1000, ge=0)
-    providers: Names = Field(default_factory=lambda: ["process"], min_length=1)
+    providers: Names = Field(default_factory=lambda: ["docker", "process"], min_length=1)
+    docker_hosts: Names = Field(default_factory=lambda: ["local=unix:///var/run/docker.sock"], min_length=1)
     default_plan: Literal["free", "basic", "pro", "enterprise"] = "basic"
     cors_origins: Names = Field(default_factory=list[str])
     mutations_per_minute: int = Field(default=60, ge=0, description="per account; 0 is no limit")
@@ -34,7 +35,7 @@ class ApiSettings(ServiceSettings):
     stream_keep_alive_seconds: float = Field(default=15.0, gt=0, le=60)
     stale_after_seconds: float = Field(default=90.0, gt=0)
 
-    @field_validator("providers", "cors_origins", mode="before")
+    @field_validator("providers", "docker_hosts", "cors_origins", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """A JSON list, or names separated by commas."""

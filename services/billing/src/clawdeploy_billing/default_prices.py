@@ -5,14 +5,20 @@ A month is 730 hours: 6,849 micro-USD an hour are 5.00 USD a month.
 
 from clawdeploy_events.billing import Price
 
+_OURS = ("process", "docker")
+"""The operator's own machines."""
 
-def _price(plan: str, *, cost: int, charge: int) -> Price:
-    return Price(provider="process", plan=plan, cost_micros_per_hour=cost, charge_micros_per_hour=charge)
+
+def _prices(plan: str, *, cost: int, charge: int) -> list[Price]:
+    return [
+        Price(provider=provider, plan=plan, cost_micros_per_hour=cost, charge_micros_per_hour=charge)
+        for provider in _OURS
+    ]
 
 
 DEFAULT_PRICES = [
-    _price("free", cost=2_740, charge=0),
-    _price("basic", cost=2_740, charge=6_849),
-    _price("pro", cost=5_479, charge=13_699),
-    _price("enterprise", cost=27_397, charge=68_493),
+    *_prices("free", cost=2_740, charge=0),
+    *_prices("basic", cost=2_740, charge=6_849),
+    *_prices("pro", cost=5_479, charge=13_699),
+    *_prices("enterprise", cost=27_397, charge=68_493),
 ]

@@ -21,7 +21,7 @@ class BillingRule:
 
 
 PER_SECOND = BillingRule()
-RULES = {"process": PER_SECOND}
+RULES = {"process": PER_SECOND, "docker": PER_SECOND}
 """By provider; one that bills begun hours is ``BillingRule(unit_seconds=3600, begun_counts=True)``."""
 
 

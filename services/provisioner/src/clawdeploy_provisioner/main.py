@@ -1,6 +1,6 @@
 """The provisioner, put together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,8 @@ from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.orphans import Orphans
+from clawdeploy_provisioner.providers.docker.provider import DockerProvider
+from clawdeploy_provisioner.providers.docker.settings import DockerSettings
 from clawdeploy_provisioner.providers.measured import measured
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
@@ -39,11 +41,25 @@ _CONNECTIONS = Limits(max_connections=200, max_keepalive_connections=50)
 
 def create_providers(settings: ProvisionerSettings, http: AsyncClient) -> dict[str, Provider]:
     """The providers that are switched on, by name; raises ValueError for an unknown one."""
-    makers = {"process": lambda: ProcessProvider(_process_settings(settings), http=http)}
+    makers: dict[str, Callable[[], Provider]] = {
+        "process": lambda: ProcessProvider(_process_settings(settings), http=http),
+        "docker": lambda: DockerProvider(_docker_settings(settings), http=http),
+    }
     unknown = [name for name in settings.provider_names if name not in makers]
     if unknown:
         raise ValueError(f"unknown providers {', '.join(unknown)}; known are {', '.join(makers)}")
     return {name: makers[name]() for name in settings.provider_names}
+
+
+def _docker_settings(settings: ProvisionerSettings) -> DockerSettings:
+    home = Path(settings.instances_dir).absolute() / "docker"
+    return DockerSettings(
+        hosts=settings.docker_engines,
+        home=home,
+        image=settings.openclaw_image,
+        port_first=settings.docker_port_first,
+        port_last=settings.docker_port_last,
+    )
 
 
 def _process_settings(settings: ProvisionerSettings) -> ProcessSettings:
@@ -62,6 +78,7 @@ class Parts:
     settings: ProvisionerSettings
     service: Service
     providers: Mapping[str, Provider]
+    docker: DockerProvider | None
     secrets: SecretStore
     keys: OpenRouterKeys
     agents: Agents
@@ -86,10 +103,13 @@ def build(
     )
     parts = _parts(settings, service, http, providers)
     service.react(build_reactors(parts.secrets))
+    if parts.docker is not None:
+        service.on_close(parts.docker.close)
+        service.add_loop("docker-image", parts.docker.keep_image)
     service.on_close(http.aclose)
     _add_loops(parts)
     plane = AgentPlane(service.database, parts.providers, parts.agents, stopping=service.stopping)
-    routers = [plane.router(), operator_router(service.database)]
+    routers = [plane.router(), operator_router(service.database, parts.docker)]
     return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)
 
 
@@ -108,6 +128,7 @@ def _parts(
         settings=settings,
         service=service,
         providers={name: measured(provider) for name, provider in chosen.items()},
+        docker=next((provider for provider in chosen.values() if isinstance(provider, DockerProvider)), None),
         secrets=secrets,
         keys=OpenRouterKeys(
             http, base_url=settings.openrouter_base_url, management_key=settings.openrouter_management_key

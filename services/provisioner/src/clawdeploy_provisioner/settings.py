@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 
 from clawdeploy_common.settings import ServiceSettings
+from clawdeploy_provisioner.providers.docker.settings import LOCAL_HOST, OFFICIAL_IMAGE, DockerHost
 
 _KEY_BYTES = 32
 
@@ -21,11 +22,15 @@ class ProvisionerSettings(ServiceSettings):
     openrouter_base_url: str = Field(default="https://openrouter.ai/api/v1", validation_alias="OPENROUTER_BASE_URL")
     api_url: str = "http://127.0.0.1:8787"
     public_url: str = "http://127.0.0.1:8787"
-    providers: str = "process"
+    providers: str = "docker,process"
     instances_dir: str = ".clawdeploy/instances"
     tools_dir: str = ".clawdeploy/tools"
     process_port_first: Annotated[int, Field(ge=1024, le=65000)] = 21_000
     process_port_count: Annotated[int, Field(ge=1, le=300)] = 40
+    docker_hosts: str = LOCAL_HOST
+    docker_port_first: Annotated[int, Field(ge=1024, le=65_535)] = 10_000
+    docker_port_last: Annotated[int, Field(ge=1024, le=65_535)] = 20_000
+    openclaw_image: str = Field(default=OFFICIAL_IMAGE, validation_alias="OPENCLAW_IMAGE", min_length=1)
     operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0
     operation_concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
     provider_concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -51,6 +56,14 @@ class ProvisionerSettings(ServiceSettings):
             raise ValueError("must be the base64 of 32 bytes")
         return value
 
+    @field_validator("docker_hosts")
+    @classmethod
+    def _are_hosts(cls, value: str) -> str:
+        names = [DockerHost.parse(part).name for part in value.split(",")]
+        if len(set(names)) < len(names):
+            raise ValueError("every Docker host needs a name of its own")
+        return value
+
     @field_validator("openrouter_management_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
@@ -65,6 +78,11 @@ class ProvisionerSettings(ServiceSettings):
     def orphan_age(self) -> timedelta:
         """How long an unrecorded resource is watched before it is removed."""
         return timedelta(seconds=self.orphan_age_seconds)
+
+    @property
+    def docker_engines(self) -> tuple[DockerHost, ...]:
+        """The engines of the ``docker`` provider; new agents go to the first unless their region names another."""
+        return tuple(DockerHost.parse(part) for part in self.docker_hosts.split(","))
 
     @property
     def provider_names(self) -> list[str]:

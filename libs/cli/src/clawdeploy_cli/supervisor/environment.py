@@ -120,8 +120,9 @@ def _billing_environment(around: Surroundings) -> dict[str, str]:
 
 
 def _provisioner_environment(around: Surroundings) -> dict[str, str]:
-    key = around.settings.encryption_key
+    key, image = around.settings.encryption_key, around.settings.openclaw_image
     return {
+        **({"OPENCLAW_IMAGE": image} if image else {}),
         "ENCRYPTION_KEY": key.get_secret_value() if key else around.secrets.encryption_key,
         "CLAWDEPLOY_INSTANCES_DIR": str(around.home.instances),
         "CLAWDEPLOY_TOOLS_DIR": str(around.home.tools),

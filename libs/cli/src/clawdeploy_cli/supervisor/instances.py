@@ -9,6 +9,7 @@ import psutil
 
 from clawdeploy_cli.home import Home
 from clawdeploy_cli.processes import ProcessIdentity, environments, identify, stop_all
+from clawdeploy_cli.supervisor.containers import park_containers
 from clawdeploy_cli.supervisor.environment import base_environment
 from clawdeploy_cli.supervisor.logs import open_log
 
@@ -26,6 +27,7 @@ def park_instances(home: Home) -> int:
     Call it when no provisioner runs. The provider does it, because it knows what belongs to an agent and remembers that nobody
     asked for the stop; whatever it leaves (or all, should it fail) is ended here.
     """
+    park_containers(home)
     found = find_instances(home.instances)
     if found:
         _let_provider_park(home)

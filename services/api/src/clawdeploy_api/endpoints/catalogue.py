@@ -6,6 +6,7 @@ from clawdeploy_api import catalogue
 from clawdeploy_api.authentication import SignedIn
 from clawdeploy_api.endpoints.documented import problems
 from clawdeploy_api.gateway import TheGateway
+from clawdeploy_api.places import places_of
 from clawdeploy_api.prices import PriceBook
 from clawdeploy_api.public.catalogue import ChannelItem, ModelItem, PlanItem, PlanPrice, ProviderItem
 from clawdeploy_common.cursors import Page
@@ -41,9 +42,9 @@ async def list_channels(_: SignedIn) -> Page[ChannelItem]:
 
 @router.get("/providers", responses=problems(), summary="List providers")
 async def list_providers(gateway: TheGateway, _: SignedIn) -> Page[ProviderItem]:
-    """Where agents run, as switched on here."""
-    enabled = [p for p in catalogue.PROVIDERS if p.id in gateway.settings.providers]
-    return Page(items=[ProviderItem(id=p.id, name=p.name, regions=list(p.regions)) for p in enabled])
+    """Where agents can run now; the first is where one runs that names no provider."""
+    places = places_of(gateway.settings, await gateway.engines.known())
+    return Page(items=[ProviderItem(id=p.id, name=p.name, regions=list(p.regions)) for p in places.offered])
 
 
 @router.get("/plans", responses=problems(), summary="List plans")

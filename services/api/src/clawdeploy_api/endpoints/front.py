@@ -68,7 +68,7 @@ async def index(gateway: TheGateway) -> Index:
 @router.get("/api/health", summary="Whether the gateway is well")
 async def public_health(gateway: TheGateway) -> PublicHealth:
     """Without sign-in. `/readyz` tells more."""
-    docker = await gateway.engines.docker()
+    docker = (await gateway.engines.known()).docker
     return PublicHealth(status="ok", timestamp=utc_now(), docker="connected" if docker else "disconnected")
 
 

@@ -15,6 +15,7 @@ from clawdeploy_api.gateway import Gateway, TheGateway
 from clawdeploy_api.idempotency import Answer
 from clawdeploy_api.instance_rows import Filters
 from clawdeploy_api.mutations import TheMutation
+from clawdeploy_api.places import places_of
 from clawdeploy_api.public.instance import SLUG, ChangeInstance, CreateInstance, Instance
 from clawdeploy_api.status import Status
 from clawdeploy_common.cursors import Page, decode_id, encode_id
@@ -38,9 +39,10 @@ async def create_instance(body: CreateInstance, mutation: TheMutation) -> Respon
     """
     prices = await mutation.gateway.prices.current()
     context = context_of(mutation, price_version=prices.version)
+    places = places_of(mutation.gateway.settings, await mutation.gateway.engines.known())
 
     async def effect(unit: UnitOfWork) -> Answer:
-        instance = await creation.create(unit, context, body)
+        instance = await creation.create(unit, context, body, places=places)
         return Answer(status=201, body=instance, location=f"/v1/instances/{instance.id}")
 
     return await mutation.run(effect, limits=[mutation.gateway.limits.deploys])

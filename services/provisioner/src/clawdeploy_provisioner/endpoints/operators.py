@@ -1,7 +1,8 @@
 """What operators see of the provisioner's rows."""
 
+import asyncio
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -64,13 +65,26 @@ class DebtView(BaseModel):
     settled_at: datetime | None
 
 
+class Containers(Protocol):
+    """A provider that needs an engine on some machine."""
+
+    async def is_connected(self) -> bool:
+        """Whether any engine answers."""
+        ...
+
+    async def is_ready(self) -> bool:
+        """Whether a new agent could be made at once."""
+        ...
+
+
 class Engines(BaseModel):
-    """Which engines the provisioner can use."""
+    """Which engines the provisioner can use; ``docker_ready`` says that a new agent's image is there too."""
 
-    docker: bool
+    docker: bool = False
+    docker_ready: bool = False
 
 
-def operator_router(database: Database) -> APIRouter:
+def operator_router(database: Database, docker: Containers | None) -> APIRouter:
     """Routes under ``/internal/operator``, and what engines there are."""
     router = APIRouter(prefix="/internal", include_in_schema=False)
 
@@ -92,6 +106,9 @@ def operator_router(database: Database) -> APIRouter:
 
     @router.get("/engines")
     async def engines(_: Caller) -> Engines:
-        return Engines(docker=False)
+        if docker is None:
+            return Engines()
+        connected, ready = await asyncio.gather(docker.is_connected(), docker.is_ready())
+        return Engines(docker=connected, docker_ready=ready)
 
     return router

@@ -5,16 +5,17 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from pydantic import BaseModel, Field, JsonValue
 
 from clawdeploy_common.errors import TemporaryError
 from clawdeploy_provisioner.disk import write_atomically
-from clawdeploy_provisioner.openclaw.commands import run
+from clawdeploy_provisioner.openclaw.commands import Finished, run
 from clawdeploy_provisioner.openclaw.environment import for_instance
 from clawdeploy_provisioner.openclaw.tree import Tools
 from clawdeploy_provisioner.openclaw.version import OPENCLAW_VERSION
@@ -23,9 +24,12 @@ log = structlog.get_logger()
 
 _Verdict = TypeVar("_Verdict", bound=BaseModel)
 
-_PATIENCE = 90.0
+PATIENCE = 90.0
+"""Seconds one of OpenClaw's commands may take."""
 _PLACE = "*"
-_DIFFERS = frozenset({"port", "userHeader", "allowUsers", "allowedOrigins", "workspace", "file", "baseUrl"})
+_DIFFERS = frozenset(
+    {"port", "userHeader", "allowUsers", "allowedOrigins", "trustedProxies", "workspace", "file", "baseUrl"}
+)
 """Keys whose value is the instance's own and, by its type, always valid."""
 
 
@@ -54,29 +58,39 @@ class _DryRun(BaseModel):
     errors: list[_Issue] = Field(default_factory=list[_Issue])
 
 
-async def issues_of(document: dict[str, JsonValue], *, tools: Tools) -> list[str]:
+class Checker(Protocol):
+    """Runs one command of OpenClaw beside a configuration, where an agent would run."""
+
+    async def __call__(self, document: bytes, command: Sequence[str], *, patch: bytes | None) -> Finished:
+        """Run ``openclaw COMMAND`` with the document in place; ``patch`` is a file named last, after ``--file``."""
+        ...
+
+
+async def issues_of(
+    document: dict[str, JsonValue], *, checker: Checker, verdicts: Path, program: str = OPENCLAW_VERSION
+) -> list[str]:
     """What OpenClaw has against the configuration, as sentences; empty when it would start with it.
 
     Two of its commands are asked, because ``config validate`` does not look at model references; together 4 s. An accepted shape is
-    remembered in the tools directory.
+    remembered in the directory ``verdicts`` for this ``program``.
 
     Raises:
         CheckUnavailable: OpenClaw did not answer in its own format.
     """
-    remembered = tools.verdicts / fingerprint(document)
+    remembered = verdicts / fingerprint(document, program=program)
     if await asyncio.to_thread(remembered.is_file):
         return []
-    issues = await _ask(document, tools)
+    issues = await _ask(document, checker)
     if not issues:
         await asyncio.to_thread(_remember, remembered)
     log.info("openclaw.configuration_checked", issues=len(issues))
     return issues
 
 
-def fingerprint(document: dict[str, JsonValue]) -> str:
+def fingerprint(document: dict[str, JsonValue], *, program: str = OPENCLAW_VERSION) -> str:
     """The same for two configurations that differ only in what is each instance's own: ports, paths, names, the model's id."""
     shape = json.dumps(_shape(document), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{OPENCLAW_VERSION}\n{shape}".encode()).hexdigest()
+    return hashlib.sha256(f"{program}\n{shape}".encode()).hexdigest()
 
 
 def _shape(value: JsonValue, *, key: str = "") -> JsonValue:
@@ -100,16 +114,12 @@ def _remember(path: Path) -> None:
         write_atomically(path.parent, path.name, b"", mode=0o644)
 
 
-async def _ask(document: dict[str, JsonValue], tools: Tools) -> list[str]:
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="clawdeploy-check-"))
-    logging: JsonValue = {
-        "file": str(folder / "check.log")
-    }  # a command writes there too, and does not run as the agent
-    try:
-        write_atomically(folder, "openclaw.json", json.dumps({**document, "logging": logging}).encode())
-        validation, dry_run = await asyncio.gather(_validate(folder, tools), _try_models(folder, document, tools))
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+async def _ask(document: dict[str, JsonValue], checker: Checker) -> list[str]:
+    whole, patch = json.dumps(document).encode(), json.dumps({"agents": document["agents"]}).encode()
+    validation, dry_run = await asyncio.gather(
+        _answer(_Validation, checker, whole, ["config", "validate", "--json"]),
+        _answer(_DryRun, checker, whole, ["config", "patch", "--dry-run", "--json", "--file"], patch=patch),
+    )
     found = [*validation.issues, *(dry_run.errors if not dry_run.ok else [])]
     sentences = list(dict.fromkeys(issue.sentence for issue in found))
     if not sentences and not (validation.valid and dry_run.ok):
@@ -117,20 +127,10 @@ async def _ask(document: dict[str, JsonValue], tools: Tools) -> list[str]:
     return sentences
 
 
-async def _validate(folder: Path, tools: Tools) -> _Validation:
-    return await _answer(_Validation, folder, tools, "config", "validate", "--json")
-
-
-async def _try_models(folder: Path, document: dict[str, JsonValue], tools: Tools) -> _DryRun:
-    patch = json.dumps({"agents": document["agents"]}).encode()
-    return await _answer(_DryRun, folder, tools, "config", "patch", "--stdin", "--dry-run", "--json", stdin=patch)
-
-
-async def _answer(kind: type[_Verdict], folder: Path, tools: Tools, *command: str, stdin: bytes = b"") -> _Verdict:
-    environment = for_instance(home=folder, state=folder, temporary=folder, search_path=tools.search_path)
-    finished = await run(
-        tools.command(*command), environment=environment, directory=folder, patience=_PATIENCE, stdin=stdin
-    )
+async def _answer(
+    kind: type[_Verdict], checker: Checker, document: bytes, command: list[str], *, patch: bytes | None = None
+) -> _Verdict:
+    finished = await checker(document, command, patch=patch)
     try:
         return kind.model_validate_json(finished.stdout)
     except ValueError as error:
@@ -138,3 +138,26 @@ async def _answer(kind: type[_Verdict], folder: Path, tools: Tools, *command: st
         raise CheckUnavailable(
             f"openclaw {' '.join(command[:2])} ended with {finished.exit_code} and no verdict"
         ) from error
+
+
+class LocalChecker:
+    """Asks the OpenClaw of the tools directory, in a folder that is removed."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def __call__(self, document: bytes, command: Sequence[str], *, patch: bytes | None) -> Finished:
+        """Run it as we are; a command writes its log too, and does not run as the agent, so the log goes to the folder."""
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="clawdeploy-check-"))
+        logged = {**json.loads(document), "logging": {"file": str(folder / "check.log")}}
+        try:
+            write_atomically(folder, "openclaw.json", json.dumps(logged).encode())
+            if patch is not None:
+                write_atomically(folder, "patch.json", patch)
+            named = [] if patch is None else [str(folder / "patch.json")]
+            environment = for_instance(home=folder, state=folder, temporary=folder, search_path=self._tools.search_path)
+            return await run(
+                self._tools.command(*command, *named), environment=environment, directory=folder, patience=PATIENCE
+            )
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -11,16 +11,20 @@ _NPM = re.compile(r"npm_config_", re.IGNORECASE)
 
 
 def for_instance(*, home: Path, state: Path, temporary: Path, search_path: str) -> dict[str, str]:
-    """What a gateway and its own commands need to stay inside their directory, without any secret.
+    """What a gateway and its own commands need to stay inside their directory on this machine, without any secret."""
+    here = {"PATH": search_path, "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(home / ".cache")}
+    return _certificates() | stay_inside(home=home, state=state) | here
+
+
+def stay_inside(*, home: Path, state: Path) -> dict[str, str]:
+    """OpenClaw's own folders, wherever it runs.
 
     The reasons for each OPENCLAW_ variable are in OpenClaw's docs/help/environment.md; the supervisor is us.
     """
-    return _certificates() | {
-        "PATH": search_path,
+    return {
         "LANG": "C.UTF-8",
         "HOME": str(home),
-        "TMPDIR": str(temporary),
-        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CACHE_HOME": str(state / "cache"),
         "OPENCLAW_HOME": str(home),
         "OPENCLAW_STATE_DIR": str(state),
         "OPENCLAW_CONFIG_PATH": str(state / "openclaw.json"),

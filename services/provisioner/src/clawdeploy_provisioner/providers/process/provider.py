@@ -15,7 +15,7 @@ from clawdeploy_common import http as httpx
 from clawdeploy_common.errors import ClawDeployError, PermanentError
 from clawdeploy_events.deployments import BOOTSTRAP_ACCOUNT
 from clawdeploy_provisioner.openclaw.channels import Channel, plugin_spec, with_token
-from clawdeploy_provisioner.openclaw.checking import issues_of
+from clawdeploy_provisioner.openclaw.checking import LocalChecker, issues_of
 from clawdeploy_provisioner.openclaw.gateway import GatewayClient, GatewayError
 from clawdeploy_provisioner.openclaw.install import ensure_openclaw, silent
 from clawdeploy_provisioner.openclaw.plugins import install_plugin
@@ -156,7 +156,7 @@ class ProcessProvider:
         variables = bundle.environment.keys()
         record = await self._ensure_plugins(sight, with_token(bundle.config.channels, variables), silent)
         document = render(bundle.config, placement=_placement(record.port, sight), variables=variables)
-        if issues := await issues_of(document, tools=self._tools):
+        if issues := await issues_of(document, checker=LocalChecker(self._tools), verdicts=self._tools.verdicts):
             raise ConfigurationRejected(issues)
         return record, document
 

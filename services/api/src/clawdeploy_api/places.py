@@ -1,0 +1,42 @@
+"""Where a new agent may run at this moment: providers in order of preference; pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from clawdeploy_api.catalogue import PROVIDERS, Provider
+from clawdeploy_api.engines import Known
+from clawdeploy_api.settings import ApiSettings
+from clawdeploy_common.errors import InvalidInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """The providers that are offered; the first is for those who name none."""
+
+    offered: tuple[Provider, ...]
+
+    def choose(self, name: str | None) -> Provider:
+        """By id, the first without one; raises InvalidInput."""
+        found = next((p for p in self.offered if name in {None, p.id}), None)
+        if found is None:
+            raise InvalidInput("provider", "is not switched on here", allowed=[p.id for p in self.offered])
+        return found
+
+
+def places_of(settings: ApiSettings, known: Known) -> Places:
+    """What the settings name, in that order.
+
+    Where they name nothing: Docker first once an engine answers and has OpenClaw's image, so that nobody waits for a download; Docker
+    last while it lacks the image; no Docker without an engine.
+    """
+    hosts = tuple(host.partition("=")[0] for host in settings.docker_hosts)
+    by_id = {p.id: replace(p, regions=hosts) if p.id == "docker" else p for p in PROVIDERS}
+    return Places(offered=tuple(by_id[name] for name in _names(settings, known) if name in by_id))
+
+
+def _names(settings: ApiSettings, known: Known) -> Sequence[str]:
+    if "providers" in settings.model_fields_set:
+        return settings.providers
+    if not known.docker:
+        return [name for name in settings.providers if name != "docker"]
+    return settings.providers if known.docker_ready else [*reversed(settings.providers)]

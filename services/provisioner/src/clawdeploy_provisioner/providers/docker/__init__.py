@@ -1,0 +1,1 @@
+"""Agents as containers of one or several Docker engines."""

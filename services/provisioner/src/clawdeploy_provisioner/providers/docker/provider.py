@@ -1,0 +1,277 @@
+"""The ``docker`` provider: each agent is a hardened container with a network and volumes of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from clawdeploy_common import http as httpx
+from clawdeploy_common.errors import ClawDeployError
+from clawdeploy_provisioner.openclaw.channels import Channel
+from clawdeploy_provisioner.providers.docker import journal
+from clawdeploy_provisioner.providers.docker.anchor import Anchor
+from clawdeploy_provisioner.providers.docker.cells import Cells
+from clawdeploy_provisioner.providers.docker.configuring import Configuring
+from clawdeploy_provisioner.providers.docker.engine import Engine, EngineAway, EngineRefused
+from clawdeploy_provisioner.providers.docker.images import Images
+from clawdeploy_provisioner.providers.docker.inventory import Inventory
+from clawdeploy_provisioner.providers.docker.lifecycle import Lifecycle
+from clawdeploy_provisioner.providers.docker.ports import HostPorts
+from clawdeploy_provisioner.providers.docker.relay import Relays
+from clawdeploy_provisioner.providers.docker.seeing import Seeing
+from clawdeploy_provisioner.providers.docker.settings import DockerSettings
+from clawdeploy_provisioner.providers.docker.sight import Sight, Sights
+from clawdeploy_provisioner.providers.docker.tasks import remove_abandoned
+from clawdeploy_provisioner.providers.protocol import (
+    Bundle,
+    Listing,
+    Progress,
+    ProviderError,
+    Server,
+    ServerBusy,
+    ServerNotFound,
+    ServerSpec,
+)
+
+log = structlog.get_logger()
+
+_FETCH_AGAIN_S = 120.0
+
+_VERDICTS = "verdicts"
+_HTTP_ERROR = 500
+
+
+class DockerProvider:
+    """Agents in containers; see ``providers.protocol.Provider`` for what each verb promises.
+
+    What a server is and what became of it is kept on its engine, in labels and in a volume, so that any provisioner that reaches the
+    engine finds it. ``http`` stays the caller's.
+    """
+
+    name = "docker"
+    visibility_lag = timedelta(0)
+
+    def __init__(self, settings: DockerSettings, *, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._engines = {host.name: Engine(host) for host in settings.hosts}
+        self._images = Images(settings.image)
+        self._sights = Sights(settings)
+        self._cells = Cells(self._images, self._sights)
+        self._ports = HostPorts(settings)
+        self._relays = Relays()
+        self._inventory = Inventory(settings, self._sights, self._engines)
+        self._lifecycle = Lifecycle(settings, self._cells, self._sights)
+        self._configuring = Configuring(settings, self._cells, self._images)
+        self._seeing = Seeing(settings, self._cells, self._images, self._lifecycle, http=http)
+
+    async def close(self) -> None:
+        """Close relays and connections; the containers stay as they are."""
+        await self._relays.close()
+        for engine in self._engines.values():
+            await asyncio.to_thread(engine.close)
+
+    async def is_connected(self) -> bool:
+        """Whether any engine answers."""
+        return any(await asyncio.gather(*(engine.answers() for engine in self._engines.values())))
+
+    async def is_ready(self) -> bool:
+        """Whether the first engine answers and has the image, so that a new agent need not wait for it."""
+        try:
+            return await self._images.find(next(iter(self._engines.values()))) is not None
+        except ProviderError:
+            return False
+
+    async def keep_image(self) -> None:
+        """Fetch the image to every engine that answers and lacks it, until cancelled; what fails is tried again minutes later."""
+        while True:
+            for engine in self._engines.values():
+                try:
+                    await self._images.ensure(engine)
+                except EngineAway:
+                    continue
+                except ProviderError as error:
+                    log.info("image.not_fetched", engine=engine.name, error=str(error))
+            await asyncio.sleep(_FETCH_AGAIN_S)
+
+    async def ensure_server(self, spec: ServerSpec) -> Server:
+        """Reserve a host port, create network and volumes, and the container too when its image is there already.
+
+        Raises:
+            EngineRefused: the region is no engine of ours.
+        """
+        engine = self._engines.get(spec.region)
+        if engine is None:
+            raise EngineRefused(f"there is no Docker engine {spec.region}; there are {', '.join(self._engines)}")
+        async with self._holding(spec.server_id):
+            sight = await self._sights.look(engine, spec.server_id)
+            if not sight.has_state:
+                await asyncio.to_thread(self._inventory.remember, spec.server_id, engine)
+                async with self._ports.choosing(engine):
+                    port = await self._ports.free(engine)
+                    anchor = Anchor.of(spec, platform=self._settings.platform, port=port)
+                    await self._cells.ensure_anchor(engine, anchor)
+                log.info("server.created", server_id=str(spec.server_id), engine=engine.name, port=port)
+            sight = await self._sights.look(engine, spec.server_id, fresh=True)
+            has_image = await self._images.find(engine) is not None
+            return await self._seeing.server(await self._cells.ensure(sight) if has_image else sight)
+
+    async def find_server(self, server_id: UUID) -> Server | None:
+        """The server by its label; the same as observing it, here."""
+        return await self.observe(server_id)
+
+    async def list_servers(self) -> Listing:
+        """Every server of this platform on every engine; one that does not answer makes it incomplete."""
+        found, complete = await self._inventory.all()
+        answers = await asyncio.gather(*(self._observed(engine, server_id) for engine, server_id in found))
+        return Listing(
+            servers=[server for answer in answers for server in answer.servers],
+            complete=complete and all(answer.complete for answer in answers),
+        )
+
+    async def _observed(self, engine: Engine, server_id: UUID) -> Listing:
+        try:
+            sight = await self._sights.look(engine, server_id)
+            return Listing(servers=[await self._seeing.seen(sight)] if sight.known else [], complete=True)
+        except (ProviderError, ValueError, KeyError) as error:
+            log.warning("server.unreadable", server_id=str(server_id), error=type(error).__name__)
+            return Listing(servers=[], complete=False)
+
+    async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
+        """Fetch the image, make the container, and install the plugins this agent's channels need."""
+        engine = (await self._existing(server_id)).engine
+        await self._images.ensure(engine, progress=progress)
+        async with self._holding(server_id):
+            sight = await self._cells.ensure(await self._existing(server_id))
+            await self._configuring.ensure_plugins(sight, [Channel(name) for name in channels], progress)
+
+    async def check_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Install missing plugins, render, and have it checked by the OpenClaw of the image.
+
+        Raises:
+            ConfigurationRejected: OpenClaw names what it does not accept.
+        """
+        async with self._holding(server_id):
+            await self._configuring.checked(await self._cells.ensure(await self._existing(server_id)), bundle)
+
+    async def write_configuration(self, server_id: UUID, bundle: Bundle) -> None:
+        """Render, have checked, and put in place; a running gateway takes most changes at once, others at its next start.
+
+        Raises:
+            ConfigurationRejected: OpenClaw names what it does not accept; nothing was written.
+        """
+        async with self._holding(server_id):
+            sight = await self._cells.ensure(await self._existing(server_id))
+            await self._configuring.write(sight, bundle)
+            log.info("configuration.written", server_id=str(server_id), version=bundle.version)
+
+    async def start(self, server_id: UUID) -> Server:
+        """Start the container unless it runs; one that was removed outside is made again from the state that is kept.
+
+        Raises:
+            ExitedBeforeReady: it ended at once. A later end shows in ``observe``.
+        """
+        async with self._holding(server_id):
+            sight = await self._lifecycle.start(await self._existing(server_id))
+            await self._relay(sight)
+            return await self._seeing.server(sight)
+
+    async def stop(self, server_id: UUID, *, drain: bool) -> Server:
+        """TERM, and KILL after 5 s, or 30 s when draining; never started by itself afterwards."""
+        async with self._holding(server_id):
+            sight = await self._inventory.find(server_id, fresh=True)
+            if sight is None:
+                raise ServerNotFound(server_id)
+            return await self._seeing.server(await self._lifecycle.stop(sight, drain=drain))
+
+    async def destroy(self, server_id: UUID) -> None:
+        """Remove everything that carries the server's label, and only then forget it."""
+        sight = await self._inventory.find(server_id)
+        if sight is None:
+            await asyncio.to_thread(self._inventory.forget, server_id)
+            return
+        async with self._holding(server_id):
+            await self._lifecycle.destroy(sight)
+            await asyncio.to_thread(self._inventory.forget, server_id)
+        log.info("server.destroyed", server_id=str(server_id))
+
+    async def logs(self, server_id: UUID, *, tail: int) -> list[str]:
+        """What the container wrote to stdout and stderr; nothing when it was removed outside."""
+        sight = await self._existing(server_id)
+        if sight.container is None:
+            return []
+        redactor = sight.kept.record.redactor
+        return await journal.last_lines(sight.engine, sight.container.id, count=tail, redactor=redactor)
+
+    async def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
+        """New lines of the container, until it is gone."""
+        sight = await self._existing(server_id)
+        if sight.container is None:
+            return
+        redactor = sight.kept.record.redactor
+        async for line in journal.follow(sight.engine, sight.container.id, redactor=redactor):
+            yield line
+
+    async def observe(self, server_id: UUID) -> Server | None:
+        """The server now; asks a gateway that is still starting whether it is ready."""
+        sight = await self._inventory.find(server_id)
+        return None if sight is None else await self._seeing.seen(sight)
+
+    async def supervise(self) -> list[Server]:
+        """One round over every cell nobody works on: the engine restarts what ends, this is about the rest.
+
+        Answers the servers it did something about. The inventory loop calls it every few seconds.
+        """
+        found, complete = await self._inventory.all()
+        handled = await asyncio.gather(*(self._supervise_one(server_id) for _, server_id in found))
+        if complete:
+            await self._tidy()
+        return [server for server in handled if server is not None]
+
+    async def park(self) -> int:
+        """Stop every cell because the platform goes down; supervision starts them again. Answers how many there were."""
+        found, _ = await self._inventory.all()
+        return sum(await asyncio.gather(*(self._park_one(server_id) for _, server_id in found)))
+
+    async def _supervise_one(self, server_id: UUID) -> Server | None:
+        try:
+            await self.observe(server_id)
+            async with self._holding(server_id, patience=0):
+                sight = await self._inventory.find(server_id)
+                if sight is None:
+                    return None
+                await self._relay(sight)
+                acted = await self._lifecycle.supervise(sight, disk_free=await self._seeing.disk_free(sight.engine))
+                return await self.observe(server_id) if acted else None
+        except ServerBusy:
+            return None
+        except (OSError, ValueError, ClawDeployError) as error:
+            log.warning("server.not_supervised", server_id=str(server_id), error=type(error).__name__)
+            return None
+
+    async def _park_one(self, server_id: UUID) -> bool:
+        async with self._holding(server_id):
+            sight = await self._inventory.find(server_id, fresh=True)
+            return sight is not None and await self._lifecycle.park(sight)
+
+    async def _tidy(self) -> None:
+        for engine in self._engines.values():
+            await remove_abandoned(engine, self._sights.mine())
+        self._relays.keep(await self._inventory.gateways())
+
+    async def _relay(self, sight: Sight) -> None:
+        record, anchor = sight.kept.record, sight.anchor
+        if record.relayed_port is not None and anchor is not None and sight.engine.host.is_local:
+            await self._relays.ensure(anchor.gateway, record.relayed_port)
+
+    async def _existing(self, server_id: UUID) -> Sight:
+        sight = await self._inventory.find(server_id, fresh=True)
+        if sight is None:
+            raise ServerNotFound(server_id)
+        sight.require_anchor()
+        return sight
+
+    def _holding(self, server_id: UUID, *, patience: float | None = None) -> AbstractAsyncContextManager[None]:
+        return self._inventory.holding(server_id, patience=patience)
