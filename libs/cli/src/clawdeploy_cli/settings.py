@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, AliasPath, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8787
@@ -29,8 +29,10 @@ class CliSettings(BaseSettings):
     )
 
     home: Annotated[Path, Field(validation_alias="CLAWDEPLOY_HOME")] = Field(default_factory=default_home)
-    port: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PORT", ge=1, le=65535)] = None
-    host: Annotated[str, Field(validation_alias="CLAWDEPLOY_HOST")] = "127.0.0.1"
+    port: Annotated[
+        int | None, Field(validation_alias=AliasChoices("CLAWDEPLOY_PORT", "SERVER_PORT"), ge=1, le=65535)
+    ] = None
+    host: Annotated[str, Field(validation_alias=AliasChoices("CLAWDEPLOY_HOST", "SERVER_HOST"))] = "127.0.0.1"
     url: Annotated[str | None, Field(validation_alias="CLAWDEPLOY_URL")] = None
     api_key: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_API_KEY")] = None
 
@@ -41,7 +43,10 @@ class CliSettings(BaseSettings):
     encryption_key: Annotated[SecretStr | None, Field(validation_alias="ENCRYPTION_KEY")] = None
     bootstrap_api_key: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_BOOTSTRAP_API_KEY")] = None
     metrics_token: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_METRICS_TOKEN")] = None
-    public_url: Annotated[str | None, Field(validation_alias="CLAWDEPLOY_PUBLIC_URL")] = None
+    public_url: Annotated[str | None, Field(validation_alias=AliasChoices("CLAWDEPLOY_PUBLIC_URL", "NEXTAUTH_URL"))] = (
+        None
+    )
+    sentry_dsn: Annotated[SecretStr | None, Field(validation_alias="SENTRY_DSN")] = None
     process_port_first: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_FIRST")] = None
     process_port_count: Annotated[int, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_COUNT", ge=1, le=400)] = 20
     openclaw_image: Annotated[str | None, Field(validation_alias="OPENCLAW_IMAGE")] = None
@@ -50,7 +55,8 @@ class CliSettings(BaseSettings):
     @property
     def tuning(self) -> dict[str, str]:
         """`CLAWDEPLOY_…` variables that are none of ours and no secrets: the services' optional settings."""
-        ours = {str(field.validation_alias) for field in type(self).model_fields.values()} | {ENV_FILE_VARIABLE}
+        ours = {name for field in type(self).model_fields.values() for name in _names(field.validation_alias)}
+        ours.add(ENV_FILE_VARIABLE)
         return {
             name: value
             for name, value in self._given.items()
@@ -70,6 +76,11 @@ class CliSettings(BaseSettings):
     def _given(self) -> dict[str, str]:
         """What the file says and, over it, the environment."""
         return {**{name.upper(): str(value) for name, value in (self.model_extra or {}).items()}, **os.environ}
+
+
+def _names(alias: str | AliasPath | AliasChoices | None) -> list[str]:
+    """The variables of a field; the first wins over the others where both are given in one place."""
+    return [str(name) for name in alias.choices] if isinstance(alias, AliasChoices) else [str(alias)]
 
 
 def env_file() -> Path:

@@ -8,12 +8,16 @@ from typing import Any, cast
 import structlog
 
 from clawdeploy_common.redaction import Redactor
+from clawdeploy_common.reporting import Report
 
 _PATTERNS_ONLY = Redactor(())
+_ERRORS = frozenset({"error", "exception", "critical"})
 
 
-def configure_logging(*, service: str, log_format: str = "json", level: str = "info") -> None:
-    """Send structlog and the standard library's loggers to standard output in one shape."""
+def configure_logging(
+    *, service: str, log_format: str = "json", level: str = "info", report: Report | None = None
+) -> None:
+    """Send structlog and the standard library's loggers to standard output in one shape; ``report`` is told of our errors."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -27,7 +31,11 @@ def configure_logging(*, service: str, log_format: str = "json", level: str = "i
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            *([_reporter(report)] if report else []),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
@@ -43,6 +51,21 @@ def configure_logging(*, service: str, log_format: str = "json", level: str = "i
     structlog.contextvars.bind_contextvars(service=service)
     for noisy in ("aiokafka", "httpx", "httpcore", "uvicorn.access", "faststream"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _reporter(report: Report) -> structlog.typing.Processor:
+    def tell(_logger: object, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if method in _ERRORS:
+            report(str(fields.get("event", method)), {**fields, "exc_info": _raised(fields.get("exc_info"))})
+        return fields
+
+    return tell
+
+
+def _raised(exc_info: Any) -> BaseException | None:
+    if isinstance(exc_info, tuple):
+        exc_info = cast("tuple[Any, ...]", exc_info)[1]
+    return exc_info if isinstance(exc_info, BaseException) else sys.exception() if exc_info else None
 
 
 def _redact(_logger: object, _name: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -26,6 +26,7 @@ from clawdeploy_common.migrating import migrate
 from clawdeploy_common.problems import add_problem_handlers
 from clawdeploy_common.relay import Relay
 from clawdeploy_common.replay import Replay
+from clawdeploy_common.reporting import finish_reporting, start_reporting
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_common.subscription import Subscription
 from clawdeploy_common.supervision import TaskGroup
@@ -169,7 +170,8 @@ class _Server(uvicorn.Server):
 def serve(service: Service, app: FastAPI, *, loop: Literal["uvloop", "asyncio"] = "uvloop") -> None:
     """Run a service until SIGTERM or SIGINT; uvloop cannot start processes under another user, asyncio can."""
     settings = service.settings
-    configure_logging(service=service.name, log_format=settings.log_format, level=settings.log_level)
+    report = start_reporting(settings, service=service.name)
+    configure_logging(service=service.name, log_format=settings.log_format, level=settings.log_level, report=report)
     service.trace()
     config = uvicorn.Config(
         app,
@@ -181,4 +183,7 @@ def serve(service: Service, app: FastAPI, *, loop: Literal["uvloop", "asyncio"] 
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
+    service.on_close(
+        lambda: asyncio.to_thread(finish_reporting, settings)
+    )  # uvicorn ends the process by the signal it got
     _Server(config, service.stopping).run()

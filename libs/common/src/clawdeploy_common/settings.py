@@ -1,5 +1,7 @@
 """Settings every service shares; read from the environment, then from ``.env`` (the environment wins)."""
 
+from urllib.parse import urlsplit
+
 from pydantic import Field, PostgresDsn, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,9 +30,21 @@ class ServiceSettings(BaseSettings):
     metrics_token: SecretStr | None = None
     trace_sql: bool = False
     relay_poll_seconds: float = Field(default=0.2, gt=0, le=60)
+    sentry_dsn: SecretStr | None = Field(default=None, validation_alias="SENTRY_DSN")
 
     @field_validator("database_url", "database_web_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr) -> SecretStr:
         PostgresDsn(value.get_secret_value())
         return value
+
+    @field_validator("sentry_dsn", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret that the environment gave this service, and the passwords in its addresses: what must never be told."""
+        given = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        return given + [password for value in given if (password := urlsplit(value).password)]

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from clawdeploy_common.settings import ServiceSettings
@@ -16,11 +16,14 @@ Names = Annotated[list[str], NoDecode]
 class ApiSettings(ServiceSettings):
     """What only the gateway knows: who may enter, how often, and where the other services are."""
 
-    port: int = Field(default=8787, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1", validation_alias=AliasChoices("CLAWDEPLOY_HOST", "SERVER_HOST"))
+    port: int = Field(default=8787, ge=0, le=65535, validation_alias=AliasChoices("CLAWDEPLOY_PORT", "SERVER_PORT"))
     provisioner_url: str = "http://127.0.0.1:8801"
     monitor_url: str = "http://127.0.0.1:8802"
     billing_url: str = "http://127.0.0.1:8803"
-    public_url: str = "http://127.0.0.1:8787"
+    public_url: str = Field(
+        default="http://127.0.0.1:8787", validation_alias=AliasChoices("CLAWDEPLOY_PUBLIC_URL", "NEXTAUTH_URL")
+    )
     upgrade_url: str | None = Field(default=None, description="shown when a quota is reached")
     bootstrap_api_key: SecretStr | None = None
     bootstrap_max_instances: int = Field(default=1000, ge=0)

@@ -5,7 +5,7 @@ import binascii
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_provisioner.providers.docker.settings import LOCAL_HOST, OFFICIAL_IMAGE, DockerHost
@@ -21,7 +21,9 @@ class ProvisionerSettings(ServiceSettings):
     openrouter_management_key: SecretStr | None = Field(default=None, validation_alias="OPENROUTER_MANAGEMENT_KEY")
     openrouter_base_url: str = Field(default="https://openrouter.ai/api/v1", validation_alias="OPENROUTER_BASE_URL")
     api_url: str = "http://127.0.0.1:8787"
-    public_url: str = "http://127.0.0.1:8787"
+    public_url: str = Field(
+        default="http://127.0.0.1:8787", validation_alias=AliasChoices("CLAWDEPLOY_PUBLIC_URL", "NEXTAUTH_URL")
+    )
     providers: str = "docker,process"
     instances_dir: str = ".clawdeploy/instances"
     tools_dir: str = ".clawdeploy/tools"
@@ -66,7 +68,7 @@ class ProvisionerSettings(ServiceSettings):
 
     @field_validator("openrouter_management_key", mode="before")
     @classmethod
-    def _empty_is_none(cls, value: object) -> object:
+    def _no_key_is_none(cls, value: object) -> object:
         return value or None
 
     @property

@@ -66,7 +66,8 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
     database = around.databases[name]
     return {
         **base_environment(around.home),
-        **(outside_environment() if name in _REACHES_OUT else {}),
+        **(outside_environment() if name in _REACHES_OUT or around.settings.sentry_dsn else {}),
+        **_sentry(around.settings),
         **around.settings.tuning,
         **around.settings.telemetry,
         **_metrics_token(around.settings),
@@ -102,6 +103,10 @@ def openrouter_environment(around: Surroundings) -> dict[str, str]:
 def _metrics_token(settings: CliSettings) -> dict[str, str]:
     token = settings.metrics_token
     return {"CLAWDEPLOY_METRICS_TOKEN": token.get_secret_value()} if token else {}
+
+
+def _sentry(settings: CliSettings) -> dict[str, str]:
+    return {"SENTRY_DSN": settings.sentry_dsn.get_secret_value()} if settings.sentry_dsn else {}
 
 
 def _particular(name: str, around: Surroundings) -> dict[str, str]:
