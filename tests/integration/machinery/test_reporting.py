@@ -18,8 +18,8 @@ import pytest
 from tests.engines.ports import free_ports
 from tests.integration.machinery.throwaway.crashing import PLANTED
 
-SECRET = "the internal secret of this very platform"
-PASSWORD = "a-password-of-the-database"
+SECRET = "the internal secret of this very platform"  # pragma: allowlist secret
+PASSWORD = "a-password-of-the-database"  # pragma: allowlist secret
 KEY = "0123456789abcdef0123456789abcdef"  # pragma: allowlist secret
 
 
