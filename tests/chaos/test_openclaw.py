@@ -118,7 +118,7 @@ def agent() -> Generator[Agent]:
             agent.reaches(step)
             until(lambda: agent.pid_of("provisioner") != 0)
             os.kill(agent.pid_of("provisioner"), signal.SIGKILL)
-        until(agent.running, seconds=150)
+        until(agent.running, seconds=240)
         yield agent
     finally:
         agent.claw("clean", "--yes")
@@ -137,7 +137,7 @@ def test_a_killed_gateway_is_started_again_and_chats(agent: Agent) -> None:
     [killed] = agent.gateways()
     killed.kill()
     until(lambda: [p.pid for p in agent.gateways()] not in ([], [killed.pid]), seconds=60)
-    until(agent.running, seconds=90)
+    until(agent.running, seconds=240)
     assert "23" in agent.chat("What is 20 + 3?")
     assert len(agent.gateways()) == 1
 
@@ -164,13 +164,13 @@ def test_down_and_up_bring_the_agent_back_with_its_conversation_and_an_honest_st
 
 def test_an_agent_whose_directory_is_removed_outside_is_an_error_until_it_is_deployed_again(agent: Agent) -> None:
     """INVARIANT: what vanished outside is shown as an error that says why, within half a minute."""
-    until(agent.running, seconds=90)
+    until(agent.running, seconds=240)
     removed = agent.directory.rename(agent.folder / "removed")  # at once: a living agent goes on writing into it
     shutil.rmtree(removed, ignore_errors=True)
     until(lambda: agent.shown["status"] == "error", seconds=NOTICED_SECONDS)
     assert agent.shown["status_reason"]
     agent.ask("POST", f"/v1/instances/{agent.instance_id}/redeploy")
-    until(agent.running, seconds=150)
+    until(agent.running, seconds=240)
     assert "19" in agent.chat("What is 10 + 9?")
     until(lambda: len(agent.gateways()) == 1, seconds=10)
 

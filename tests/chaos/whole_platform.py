@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import secrets
+import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -63,8 +64,8 @@ class WholePlatform:
         self.admin_url = admin_url
         self.provider = SlowProvider(folder / "servers")
         self._databases = databases
-        ports = free_ports(6)
-        self._ports: dict[str, int] = dict(zip((*SERVICES, "openrouter", "provisioner-two"), ports, strict=True))
+        names = (*SERVICES, "openrouter", *map(second, SERVICES))
+        self._ports: dict[str, int] = dict(zip(names, free_ports(len(names)), strict=True))
         self._secret = secrets.token_urlsafe(32)
         self._encryption_key = base64.b64encode(secrets.token_bytes(32)).decode()
         self._api_key = f"claw_{secrets.token_urlsafe(32)}"
@@ -92,6 +93,17 @@ class WholePlatform:
     def kill(self, name: str) -> None:
         """End a process as `kill -9` does."""
         self._processes[name].kill()
+
+    def stop(self, name: str) -> None:
+        """Ask a process to end, and wait until it has; blocking. Whoever takes over 20 s is killed."""
+        self._processes[name].stop(signal.SIGTERM)
+
+    async def is_ready(self, name: str) -> bool:
+        """Whether a service says that it can work."""
+        try:
+            return (await self.http.get(f"{self.url(name)}/readyz")).is_success
+        except httpx.TransportError:
+            return False
 
     async def start_all(self) -> None:
         """Start everything, and wait until the platform can take orders."""
@@ -254,6 +266,11 @@ async def rows(url: str, query: str, *values: Any) -> list[Any]:
         raise LookupError(query) from error
     finally:
         await connection.close()
+
+
+def second(service: str) -> str:
+    """The name of a service's second replica."""
+    return f"{service}-two"
 
 
 def _service(name: str) -> str:
