@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from clawdeploy_cli.commands.completing import services
 from clawdeploy_cli.commands.options import JsonOption
 
 PANEL = "Under the hood"
@@ -48,7 +49,9 @@ def api(
 
 
 def replay(
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="api, provisioner, monitor or billing.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="api, provisioner, monitor or billing.", autocompletion=services)
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild what a service projected from events, from the log."""

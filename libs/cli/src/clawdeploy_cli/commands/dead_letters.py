@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from clawdeploy_cli.commands.completing import services
 from clawdeploy_cli.commands.options import JsonOption, YesOption
 
-ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="The service that parked it.")]
+ServiceArgument = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="The service that parked it.", autocompletion=services)
+]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.")]
 
 
