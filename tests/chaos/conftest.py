@@ -125,7 +125,11 @@ class Platform:
         }
 
     def provisioner(self, name: str, **environment: str) -> Program:
-        """Start a provisioner; ``environment`` says where it dies."""
+        """Start a provisioner with the light provider; ``environment`` says where it dies."""
+        return self.program("tests.light.program", name, **environment)
+
+    def program(self, module: str, name: str, **environment: str) -> Program:
+        """Start a provisioner that ``module`` puts together."""
         settings = {
             **{key: value for key, value in os.environ.items() if not key.startswith("CLAWDEPLOY_")},
             **self.shared_settings("provisioner"),
@@ -144,7 +148,7 @@ class Platform:
             "LIGHT_FOLDER": str(self.folder),
             **environment,
         }
-        program = Program("tests.light.program", environment=settings, log=self.folder / f"{name}.log")
+        program = Program(module, environment=settings, log=self.folder / f"{name}.log")
         self._programs.append(program)
         program.start()
         return program

@@ -53,6 +53,18 @@ def embedded_broker() -> str:
     return shared_engine("broker")["bootstrap_servers"]
 
 
+@pytest.fixture(scope="session")
+def docker_url() -> str:
+    """Give the address of the run's Docker engine, which has the light images. Things on it are shared: label yours."""
+    return shared_engine("light-images")["url"]
+
+
+@pytest.fixture(scope="session")
+def docker_with_openclaw() -> str:
+    """Give the address of the run's Docker engine, which has OpenClaw's image (made in about two minutes, kept for later runs)."""
+    return shared_engine("openclaw-image")["url"]
+
+
 @pytest.fixture
 def engine_folder() -> Generator[Path, None, None]:
     """A folder that every account can enter, unlike pytest's own."""

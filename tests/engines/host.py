@@ -16,6 +16,7 @@ from pathlib import Path
 
 from clawdeploy_cli.engines.database import prepare_database, role_names
 from tests.engines.apache_kafka import ApacheKafka
+from tests.engines.docker_engine import DockerEngine
 from tests.engines.requirements import MissingOnThisMachine
 from tests.engines.wheels import RunningBroker, RunningPostgres
 
@@ -32,10 +33,14 @@ class EngineHost:
         self._folder = folder
         self._answers: dict[str, asyncio.Task[Answer]] = {}
         self._endings: list[Callable[[], None]] = []
+        self._docker: DockerEngine | None = None
         self._starters: dict[str, Callable[[], Awaitable[Answer]]] = {
             "kafka": self._start_kafka,
             "broker": self._start_broker,
             "postgres": self._start_postgres,
+            "docker": self._start_docker,
+            "light-images": self._make_light_images,
+            "openclaw-image": self._make_openclaw_image,
         }
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,6 +79,24 @@ class EngineHost:
         self._endings.append(broker.kill)
         await broker.start()
         return {"bootstrap_servers": broker.bootstrap_servers}
+
+    async def _start_docker(self) -> Answer:
+        self._docker = DockerEngine(self._folder / "docker")
+        self._endings.append(self._docker.stop)
+        await self._docker.start()
+        return {"url": self._docker.url}
+
+    async def _make_light_images(self) -> Answer:
+        answer = await self._engine("docker")
+        if self._docker is not None and "url" in answer:
+            await asyncio.to_thread(self._docker.make_light_images)
+        return answer
+
+    async def _make_openclaw_image(self) -> Answer:
+        answer = await self._engine("docker")
+        if self._docker is not None and "url" in answer:
+            await asyncio.to_thread(self._docker.make_openclaw_image)
+        return answer
 
     async def _start_postgres(self) -> Answer:
         postgres = RunningPostgres(self._folder / "postgres")

@@ -31,8 +31,11 @@ def environment_of() -> dict[str, str]:
     return stay_inside(home=HOME, state=STATE) | {"OPENCLAW_WORKSPACE_DIR": str(WORKSPACE)}
 
 
-def container_of(anchor: Anchor, profile: Profile, *, image: str, port: int, publish: str) -> Json:
-    """The arguments of the SDK's ``create_container_from_config``: one cell, published on ``publish``:``port``."""
+def container_of(anchor: Anchor, profile: Profile, *, image: str, port: int, publish: str, cpus: int) -> Json:
+    """The arguments of the SDK's ``create_container_from_config``: one cell, published on ``publish``:``port``.
+
+    An engine refuses a limit above the ``cpus`` it has, so a larger plan gets them all.
+    """
     exposed = f"{profile.port}/tcp"
     config: Json = _program(profile) | {
         "Image": image,
@@ -41,6 +44,7 @@ def container_of(anchor: Anchor, profile: Profile, *, image: str, port: int, pub
         "StopTimeout": _STOP_SECONDS,
     }
     config["HostConfig"] = _limits(anchor, profile) | {
+        "NanoCpus": min(profile.cpu_millis or anchor.cpu_millis, cpus * 1000) * 1_000_000,
         "Binds": [f"{anchor.state}:{STATE}", f"{anchor.secrets}:{FOLDER}"],
         "NetworkMode": anchor.bridge,
         "PortBindings": {exposed: [{"HostIp": publish, "HostPort": str(port)}]},
@@ -50,14 +54,16 @@ def container_of(anchor: Anchor, profile: Profile, *, image: str, port: int, pub
 
 
 def task_of(anchor: Anchor, arguments: list[str], *, image: str, network: str, with_state: bool) -> Json:
-    """A container that runs one command of OpenClaw and ends: a check, or the installation of a plugin."""
+    """A container that runs one command of OpenClaw and ends: a check, or the installation of a plugin.
+
+    Somebody waits for it, so it may use every CPU.
+    """
     config = _program(OPENCLAW) | {
         "Image": image,
         "Labels": anchor.labels(role="task"),
         "Entrypoint": command_of(*arguments),
     }
     config["HostConfig"] = _limits(anchor, OPENCLAW) | {
-        "NanoCpus": 0,  # somebody waits for it
         "Binds": [f"{anchor.state}:{STATE}"] if with_state else [],
         "NetworkMode": network,
     }
@@ -82,7 +88,6 @@ def _limits(anchor: Anchor, profile: Profile) -> Json:
     return {
         "Memory": memory,
         "MemorySwap": memory,
-        "NanoCpus": (profile.cpu_millis or anchor.cpu_millis) * 1_000_000,
         "PidsLimit": _PIDS,
         "CapDrop": ["ALL"],
         "CapAdd": list(profile.capabilities),

@@ -83,8 +83,14 @@ class Cells:
             return sight
         await self._images.ensure(engine)
         profile = await self._images.profile(engine)
-        publish = engine.host.address()
-        config = container_of(anchor, profile, image=self._images.image, port=port or anchor.port, publish=publish)
+        config = container_of(
+            anchor,
+            profile,
+            image=self._images.image,
+            port=port or anchor.port,
+            publish=engine.host.address(),
+            cpus=await engine.ask(lambda api: int(api.info()["NCPU"])),
+        )
         await self._create(engine, anchor, config)
         if profile.is_openclaw:
             folders = [str(path.relative_to(HOME)) for path in (STATE, WORKSPACE, STATE / "cache")]

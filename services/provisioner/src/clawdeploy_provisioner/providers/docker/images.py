@@ -8,9 +8,9 @@ import structlog
 
 from clawdeploy_common.errors import PermanentError
 from clawdeploy_provisioner.openclaw.install import silent
-from clawdeploy_provisioner.providers.docker.engine import Engine, Json, Missing
+from clawdeploy_provisioner.providers.docker.engine import Engine, EngineAway, Json, Missing
 from clawdeploy_provisioner.providers.docker.profiles import Profile, profile_of
-from clawdeploy_provisioner.providers.protocol import InstallationFailed, Progress, ProviderError
+from clawdeploy_provisioner.providers.protocol import InstallationFailed, Progress, ProviderError, ProviderUnavailable
 
 log = structlog.get_logger()
 
@@ -71,6 +71,10 @@ class Images:
             await engine.ask(pull)
         except Missing as error:
             raise ImageNotFound(f"image {self.image}: {error}") from error
+        except EngineAway:
+            raise
+        except ProviderUnavailable as error:
+            raise InstallationFailed(f"image {self.image} could not be fetched: {error}", retry_after=15) from error
         if told.error is not None:
             raise InstallationFailed(f"image {self.image} could not be fetched: {told.error}", retry_after=15)
         log.info("image.pulled", image=self.image, engine=engine.name)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from clawdeploy_provisioner.providers.docker.engine import Engine, Missing, Port
 from clawdeploy_provisioner.providers.docker.ports import HostPorts
 from clawdeploy_provisioner.providers.docker.record import Failure
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
-from clawdeploy_provisioner.providers.docker.sight import Sight, Sights, labels_of
+from clawdeploy_provisioner.providers.docker.sight import Container, Sight, Sights, labels_of
 from clawdeploy_provisioner.providers.docker.supervision import Decision, Restarts, Verdict, decide, why_hopeless
 from clawdeploy_provisioner.providers.protocol import ExitedBeforeReady, ProviderError, ProviderUnavailable
 
@@ -24,6 +25,7 @@ _UP_AFTER = 0.5
 _STOP_SECONDS = 5
 _DRAIN_SECONDS = 30
 _PORT_TRIES = 20
+_EVENTS_SECONDS = 300
 
 
 class NotConfigured(ProviderError, PermanentError):
@@ -165,7 +167,7 @@ class Lifecycle:
         container = sight.container
         if container is not None and container.is_up and not container.restarts:
             return sight
-        failure = await self._failure(sight, "OpenClaw ended at once")
+        failure = await self._failure(sight, "at once")
         await self._give_up(sight, failure)
         raise ExitedBeforeReady(failure.exit_code, failure.last_lines)
 
@@ -173,15 +175,16 @@ class Lifecycle:
         await self._cells.write(sight, sight.kept.record.model_copy(update={"failure": failure}))
         await self._end(sight, seconds=_STOP_SECONDS)
 
-    async def _failure(self, sight: Sight, reason: str) -> Failure:
+    async def _failure(self, sight: Sight, when: str) -> Failure:
         container = sight.container
         if container is None:
-            return Failure(reason=reason, before_ready=True)
+            return Failure(reason="its container vanished", before_ready=True)
+        code = await sight.engine.ask(lambda api: _last_exit_code(api, container))
+        why = "it used more memory than its plan has" if container.was_out_of_memory else "OpenClaw ended by itself"
         redactor = sight.kept.record.redactor
         lines = await journal.last_lines(sight.engine, container.id, count=journal.LAST_LINES, redactor=redactor)
-        return Failure(
-            reason=reason, exit_code=container.exit_code, last_lines=lines, before_ready=not sight.kept.was_ready
-        )
+        reason = f"{why} (exit code {code}) {when}"
+        return Failure(reason=reason, exit_code=code, last_lines=lines, before_ready=not sight.kept.was_ready)
 
     async def _end(self, sight: Sight, *, seconds: int) -> None:
         for container in sight.containers:
@@ -199,6 +202,16 @@ class Lifecycle:
 
     async def _look(self, sight: Sight) -> Sight:
         return await self._sights.look(sight.engine, sight.server_id, fresh=True)
+
+
+def _last_exit_code(api: Any, container: Container) -> int | None:
+    """How it ended last. While it runs again the engine shows none, and its latest events tell."""
+    if not container.is_up:
+        return container.exit_code
+    now = time.time()
+    filters = {"container": container.id, "event": "die"}
+    events = list(api.events(since=f"{now - _EVENTS_SECONDS:.9f}", until=f"{now:.9f}", filters=filters, decode=True))
+    return int(events[-1]["Actor"]["Attributes"]["exitCode"]) if events else None
 
 
 def _stop(api: Any, container: str, status: str, seconds: int) -> None:

@@ -48,18 +48,15 @@ def decide(sight: Sight, settings: DockerSettings, *, restarts: int, disk_free: 
 
 
 def why_hopeless(sight: Sight, settings: DockerSettings, *, restarts: int) -> str | None:
-    """Why the engine need not try again to restart it, if so."""
+    """How a sentence about its end goes on when the engine need not try again to restart it, else None."""
     container = sight.container
     if container is None or not container.restarts or sight.kept.record.desired == "stopped":
         return None
-    ended = f"OpenClaw ended by itself (exit code {container.exit_code})"
-    if container.was_out_of_memory:
-        ended = "it used more memory than its plan has"
     if not sight.kept.was_ready:
-        return f"{ended} before it was ready"
+        return "before it was ready"
     if restarts <= settings.restarts_allowed:
         return None
-    return f"{ended} after {settings.restarts_allowed} restarts in {settings.restart_window_seconds / 60:.0f} minutes"
+    return f"after {settings.restarts_allowed} restarts in {settings.restart_window_seconds / 60:.0f} minutes"
 
 
 def _about_disk(sight: Sight, settings: DockerSettings, disk_free: int | None) -> Decision:
