@@ -88,7 +88,7 @@ lock-check: install
 	! grep -nE '://|^-e|file:' requirements.lock
 
 # Documents that are generated from the code: FILE=MODULE pairs.
-DOCUMENTS := docs/event-catalogue.md=clawdeploy_events docs/asyncapi.json=clawdeploy_events.asyncapi docs/openapi.json=clawdeploy_api.openapi
+DOCUMENTS := docs/event-catalogue.md=clawdeploy_events docs/asyncapi.json=clawdeploy_events.asyncapi docs/openapi.json=clawdeploy_api.openapi infra/grafana/dashboards/clawdeploy.json=infra.grafana.dashboard
 
 .PHONY: docs docs-check
 docs: install ## write the generated documents again

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Generator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from clawdeploy_cli.processes import identify, wait_gone
@@ -65,6 +66,15 @@ def test_no_secret_is_in_a_command_line_and_the_encryption_key_only_where_it_is_
         assert not [value for value in values if value in arguments]
         environment = Path(f"/proc/{service['pid']}/environ").read_text(errors="replace")
         assert (secrets.encryption_key in environment) == (name == "provisioner")
+
+
+def test_up_says_whom_prometheus_may_scrape(local: Local) -> None:
+    groups = json.loads((local.folder / "home" / "prometheus-targets.json").read_text())
+    services = local.services()
+    shown = {group["labels"]["service"]: f"http://{group['targets'][0]}" for group in groups}
+    assert shown == {name: services[name]["address"] for name in ("api", "provisioner", "monitor", "billing")}
+    for address in shown.values():
+        assert "clawdeploy_database_up 1.0" in httpx.get(f"{address}/metrics").text
 
 
 def test_another_platform_runs_beside_it(local: Local) -> None:

@@ -29,6 +29,11 @@ class Home:
         return self.path / "run" / "state.json"
 
     @cached_property
+    def prometheus_targets(self) -> Path:
+        """Who Prometheus may scrape here."""
+        return self.path / "prometheus-targets.json"
+
+    @cached_property
     def lock_file(self) -> Path:
         return self.path / "run" / "supervisor.lock"
 

@@ -8,6 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clawdeploy_common.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from clawdeploy_common.telemetry import is_quiet
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # a caller may send any word
+
 
 class RequestMetrics:
     """Counts every request under its route's template, never under a path with ids in it."""
@@ -26,8 +28,9 @@ class RequestMetrics:
             if message["type"] == "http.response.start":
                 route: Any = scope.get("route")
                 template = getattr(route, "path", "unmatched")
-                HTTP_REQUESTS.labels(scope["method"], template, str(message["status"])).inc()
-                HTTP_SECONDS.labels(scope["method"], template).observe(time.perf_counter() - started)
+                method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+                HTTP_REQUESTS.labels(method, template, f"{message['status'] // 100}xx").inc()
+                HTTP_SECONDS.labels(method, template).observe(time.perf_counter() - started)
             await send(message)
 
         await self._app(scope, receive, noting)

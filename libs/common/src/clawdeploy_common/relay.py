@@ -23,7 +23,7 @@ from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.events import SOURCE_PREFIX, TICK_TYPE, Envelope, topic_of
 from clawdeploy_common.kafka import ensure_topic
-from clawdeploy_common.metrics import EVENTS_PUBLISHED, LOG_EPOCH, OLDEST_UNPUBLISHED
+from clawdeploy_common.metrics import EVENTS_PUBLISHED, LOG_EPOCH
 from clawdeploy_common.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -59,9 +59,6 @@ _STORE_OFFSETS = text(
     """
 ).bindparams(bindparam("partitions", type_=ARRAY(Integer)), bindparam("offsets", type_=ARRAY(BigInteger)))
 _REPUBLISH = text("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
-_OLDEST = text(
-    "SELECT extract(epoch FROM clock_timestamp() - time) FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1"
-)
 
 
 class LogLost(Exception):
@@ -151,7 +148,6 @@ class Relay:
 
     async def _round(self, connection: AsyncConnection, *, fresh: bool) -> int:
         """Publish one batch; ``fresh`` is a producer's first round as the leader, which begins with ticks."""
-        OLDEST_UNPUBLISHED.set(float(await connection.scalar(_OLDEST) or 0))
         epoch = await self._epoch(connection)
         try:
             await self._tick(connection, epoch, everywhere=fresh)

@@ -31,6 +31,7 @@ from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_common.subscription import Subscription
 from clawdeploy_common.supervision import TaskGroup
 from clawdeploy_common.tokens import InternalTokens
+from clawdeploy_common.vitals import Vitals
 
 GRACE_S = 5
 # spans of requests only: FastAPI's logs hold exceptions' texts and refused input; its metrics are Prometheus' here
@@ -141,6 +142,7 @@ class Service:
         url = self.settings.database_url.get_secret_value()
         await migrate(url, schema=self.name, package_file=self._package_file, metadata=self._metadata)
         self.migrated = True
+        self._tasks.start("vitals", Vitals(self).run)
         self._tasks.start("relay", self.relay.run)
         self._tasks.start("drainer", Drainer(self.database, self.inbox).run)
         for number, subscription in enumerate(self.subscriptions):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from clawdeploy_billing.metrics import METERED, MICROS
 from clawdeploy_billing.models import LedgerLine, LlmKey, ServerMeter
 
 CURRENCY = "USD"
@@ -51,6 +52,7 @@ def book(session: AsyncSession, meter: ServerMeter | LlmKey, entries: Sequence[E
     kind = "adjustment" if of_server and meter.lines else "usage"
     meter.lines += 1
     for entry in entries:
+        METERED.labels(entry.book, "server" if of_server else "llm_key").inc(max(0, entry.micros) / MICROS)
         session.add(
             LedgerLine(
                 account_id=meter.account_id,

@@ -4,6 +4,7 @@ import structlog
 from fastapi import FastAPI
 
 import clawdeploy_billing
+from clawdeploy_billing.metrics import measure
 from clawdeploy_billing.models import metadata
 from clawdeploy_billing.openrouter import OpenRouterKeys
 from clawdeploy_billing.projectors import projectors
@@ -39,6 +40,7 @@ def build(settings: BillingSettings, *, openrouter: AsyncBaseTransport | None = 
         await service.stopping.wait()
 
     service.add_loop("tariffs", tariffs)
+    service.add_loop("open-meters", lambda: measure(service.database))
     _add_usage_reader(service, settings, openrouter)
     return service, service.app(title="ClawDeploy billing", routers=[], openapi_url=None)
 

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import select, text
 
 from clawdeploy_billing import llm_keys
-from clawdeploy_billing.metrics import KEY_READINGS, USAGE_BOOKED
+from clawdeploy_billing.metrics import KEY_READINGS
 from clawdeploy_billing.models import LlmKey
 from clawdeploy_billing.openrouter import (
     LlmKeyNotFound,
@@ -141,8 +141,6 @@ class UsageReader:
     async def _book_one(self, unit: UnitOfWork, key: LlmKey, reading: Reading) -> None:
         found = await llm_keys.book_reading(unit, key, reading, grace=self._rhythm.grace)
         KEY_READINGS.labels(found.verdict).inc()
-        USAGE_BOOKED.labels("cost").inc(found.cost_micros)
-        USAGE_BOOKED.labels("charge").inc(found.charge_micros)
         key.next_read_at = self._next(key, utc_now())
 
     def _next(self, key: LlmKey, now: datetime) -> datetime:

@@ -15,7 +15,7 @@ from clawdeploy_common.ids import new_id
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import CleanupOwed, CleanupSettled, ServerDestroyed
 from clawdeploy_provisioner import llm_keys
-from clawdeploy_provisioner.metrics import CLEANUP_DEBTS
+from clawdeploy_provisioner.metrics import CLEANUP_DEBTS, OLDEST_DEBT
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.providers.protocol import Provider
 
@@ -47,7 +47,12 @@ _POSTPONE = text(
 _DESTROYED = text(
     "UPDATE servers SET destroyed_at = :at, state = 'gone' WHERE id = :id AND destroyed_at IS NULL RETURNING accepted_at"
 )
-_OPEN = text("SELECT count(*) FROM cleanup_debts WHERE settled_at IS NULL")
+_OPEN = text(
+    """
+    SELECT count(*) AS debts, coalesce(extract(epoch FROM clock_timestamp() - min(owed_at)), 0) AS age
+    FROM cleanup_debts WHERE settled_at IS NULL
+    """
+)
 
 
 async def owe(unit: UnitOfWork, row: Any, *, resource: str, provider: str, provider_ref: str, reason: str) -> None:
@@ -88,7 +93,9 @@ class DebtCollector:
         """Go once through what is due."""
         async with self._database.transaction() as unit:
             debts = (await unit.session.execute(_DUE, {"hold": _TRY_S * 2})).all()
-            CLEANUP_DEBTS.set(int(await unit.session.scalar(_OPEN) or 0))
+            owed = (await unit.session.execute(_OPEN)).one()
+        CLEANUP_DEBTS.set(owed.debts)
+        OLDEST_DEBT.set(float(owed.age))
         for debt in debts:
             try:
                 async with asyncio.timeout(_TRY_S):

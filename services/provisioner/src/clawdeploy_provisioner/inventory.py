@@ -82,8 +82,9 @@ class Inventory:
         listing = await provider.list_servers()
         await self._compare_recorded(listing, recorded, seen_at)
         await self._sweep_unrecorded(provider, listing, {row.id for row in recorded})
-        for state, count in Counter(server.state for server in listing.servers).items():
-            SERVERS.labels(provider.name, state).set(count)
+        counts = Counter(server.state for server in listing.servers)
+        for state in ServerState:
+            SERVERS.labels(provider.name, state).set(counts[state])
 
     async def _compare_recorded(self, listing: Listing, recorded: Any, seen_at: datetime) -> None:
         """A server that is recorded but not listed is gone, if the listing is a verdict at all."""

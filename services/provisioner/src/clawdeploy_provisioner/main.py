@@ -18,6 +18,7 @@ from clawdeploy_provisioner.endpoints.operators import operator_router
 from clawdeploy_provisioner.inventory import Inventory
 from clawdeploy_provisioner.key_sweep import KeySweep
 from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
+from clawdeploy_provisioner.metrics import watch_disk
 from clawdeploy_provisioner.models import metadata
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
@@ -108,6 +109,7 @@ def build(
         service.add_loop("docker-image", parts.docker.keep_image)
     service.on_close(http.aclose)
     _add_loops(parts)
+    watch_disk(Path(settings.instances_dir), volume="instances")
     plane = AgentPlane(service.database, parts.providers, parts.agents, stopping=service.stopping)
     routers = [plane.router(), operator_router(service.database, parts.docker)]
     return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)

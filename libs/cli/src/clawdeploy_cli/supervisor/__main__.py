@@ -19,6 +19,7 @@ from clawdeploy_cli.supervisor.lock import HomeIsSupervised, HomeLock
 from clawdeploy_cli.supervisor.plan import plan_platform
 from clawdeploy_cli.supervisor.preflight import make_ready
 from clawdeploy_cli.supervisor.supervisor import Supervisor
+from clawdeploy_cli.supervisor.targets import write_targets
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ def main() -> int:
 async def _supervise(settings: CliSettings, home: Home) -> None:
     ports, secrets = make_ready(home, settings)
     plan = plan_platform(settings, home=home, ports=ports, secrets=secrets)
+    write_targets(home, plan.specs)
     identity = identify(os.getpid())
     assert identity is not None  # noqa: S101 - we are running
 

@@ -12,7 +12,7 @@ from clawdeploy_common.database import Database
 from clawdeploy_common.errors import ClawDeployError, PermanentError, TemporaryError
 from clawdeploy_common.outages import is_outage
 from clawdeploy_events.lifecycle import OperationKind
-from clawdeploy_provisioner.metrics import STEP_SECONDS, STEPS
+from clawdeploy_provisioner.metrics import OPERATIONS_ENDED, STEP_SECONDS, STEPS
 from clawdeploy_provisioner.operations import endings, store
 from clawdeploy_provisioner.operations.context import CancelRequested, Lease, LeaseLost, Record, StepContext
 from clawdeploy_provisioner.operations.facts import OperationFacts
@@ -59,6 +59,7 @@ class Drive:
             await self._attempt_until_done(row, self._steps[row.name].ensure, undoing=False)
         async with self._fenced() as unit:
             if await endings.succeed(unit, self._operation):
+                OPERATIONS_ENDED.labels(self._operation.kind, "succeeded").inc()
                 self._log.info("operation.succeeded")
                 return
         raise CancelRequested
@@ -71,7 +72,8 @@ class Drive:
                 continue
             await self._attempt_until_done(row, undo, undoing=True)
         async with self._fenced() as unit:
-            await endings.end_unsuccessfully(unit, self._operation)
+            state = await endings.end_unsuccessfully(unit, self._operation)
+        OPERATIONS_ENDED.labels(self._operation.kind, state).inc()
         self._log.info("operation.ended")
 
     async def _attempt_until_done(self, row: Any, verb: Verb, *, undoing: bool) -> None:

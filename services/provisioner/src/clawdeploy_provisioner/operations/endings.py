@@ -58,14 +58,15 @@ async def succeed(unit: UnitOfWork, operation: OperationFacts) -> bool:
     return True
 
 
-async def end_unsuccessfully(unit: UnitOfWork, operation: OperationFacts) -> None:
-    """End after compensation: failed when something went wrong, cancelled when somebody asked."""
+async def end_unsuccessfully(unit: UnitOfWork, operation: OperationFacts) -> str:
+    """End after compensation: failed when something went wrong, cancelled when somebody asked; returns which."""
     row = (await unit.session.execute(_ROW, {"id": operation.id})).one()
     state = "cancelled" if row.error is None else "failed"
     await store.finish(unit.session, operation.id, state=state)
     for event in _ending(operation, row):
         emit(unit, operation, event)
     await intake.promote(unit, operation.instance_id)
+    return state
 
 
 def _ending(operation: OperationFacts, row: Any) -> list[Event]:
