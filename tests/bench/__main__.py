@@ -40,9 +40,13 @@ async def run(names: Sequence[str], size: Size) -> tuple[list[Figure], dict[str,
         for name in names:
             print(f"==> {name}", flush=True)
             try:
-                figures += await BENCHES[name](started, size)
+                found = await BENCHES[name](started, size)
             except MissingOnThisMachine as error:
                 missing[name] = str(error)
+            else:
+                print(printed(found), flush=True)
+                figures += found
+            _write(figures, missing)  # what was measured is kept, whatever becomes of the rest
     return figures, missing
 
 
@@ -60,8 +64,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures, missing = runner.run(run(names, Size(rounds=options.rounds, scale=options.scale)))
-    _write(figures, missing)
-    print(printed(figures))
+    print(f"==> all of this run\n{printed(figures)}")
     for name, reason in missing.items():
         print(f"{name} was not measured: {reason}")
 

@@ -14,7 +14,6 @@ import psutil
 
 from clawdeploy_common.http import AsyncClient
 from clawdeploy_provisioner.openclaw.tree import Tools
-from clawdeploy_provisioner.providers.process.cell import marked_directories
 from clawdeploy_provisioner.providers.process.directory import ServerDirectory
 from clawdeploy_provisioner.providers.process.settings import reachable
 from tests.bench.engines import Engines
@@ -94,13 +93,13 @@ class Platform:
     async def deploy(self) -> Deployed:
         """Click, and wait until the platform itself has seen ``/startupz``."""
         self._number += 1
-        body = {"name": f"Bench {self._number}", "model": "gpt-5.2", "channel": "telegram"}
+        body = {"name": f"Bench {self._number}", "model": "gpt-5.2", "channel": "telegram", "provider": "process"}
         clicked = time.time()
         answer = await self._http.post("/v1/instances", json=body)
         instance = answer.raise_for_status().json()
         finished = await self._until_step(instance["operation"]["id"], "wait_started")
         await self._until_ended(instance["operation"]["id"])
-        directory = await asyncio.to_thread(_directory_of, instance["id"])
+        directory = await asyncio.to_thread(_directory_of, self._local.folder / "home", instance["id"])
         return Deployed(UUID(instance["id"]), directory, seconds=finished.timestamp() - clicked)
 
     async def destroy(self, instance_id: UUID) -> None:
@@ -172,28 +171,29 @@ class Platform:
         while True:
             operation = await self._operation(operation_id)
             for step in operation["steps"]:
-                if step["name"] == name and step["finished_at"] is not None:
+                if step["name"] == name and step["state"] == "done":
                     return datetime.fromisoformat(step["finished_at"])
             if operation["error"]:
                 raise RuntimeError(operation["error"])
             await asyncio.sleep(0.25)
 
     async def _until_ended(self, operation_id: str) -> None:
-        while (await self._operation(operation_id))["finished_at"] is None:
+        while (operation := await self._operation(operation_id))["finished_at"] is None:
             await asyncio.sleep(0.25)
+        if operation["state"] != "succeeded":
+            raise RuntimeError(f"{operation['kind']} {operation['state']}: {operation['error']}")
 
     async def _operation(self, operation_id: str) -> dict[str, Any]:
         answer = await self._http.get(f"/v1/operations/{operation_id}")
         return answer.raise_for_status().json()
 
 
-def _directory_of(instance_id: str) -> Path:
-    """Where a running instance lives: as root that may be outside the platform's home."""
-    for directory in marked_directories():
-        record = ServerDirectory(directory).read()
-        if record is not None and str(record.instance_id) == instance_id:
-            return directory
-    raise RuntimeError(f"no process of {instance_id} runs")
+def _directory_of(home: Path, instance_id: str) -> Path:
+    """Where a server lives: as root that may be outside the platform's home."""
+    for record in reachable(home / "instances").glob("*/server.json"):
+        if json.loads(record.read_text())["instance_id"] == instance_id:
+            return record.parent
+    raise RuntimeError(f"no directory of {instance_id}")
 
 
 def _kept(directory: Path) -> Path:

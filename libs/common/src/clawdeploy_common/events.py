@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
@@ -19,7 +21,6 @@ MAX_EVENT_BYTES = 256 * 1024
 
 Headers = Sequence[tuple[str, bytes]]
 _REQUIRED = ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time")
-_OPTIONAL = ("ce_accountid", "ce_correlationid", "ce_causationid", "ce_logepoch", "traceparent")
 _MAX_VERSION = 2**63 - 1
 E = TypeVar("E", bound="Event")
 EventClass = type[E]
@@ -104,42 +105,47 @@ class Envelope:
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Kafka headers of the binary content mode."""
-        values: dict[str, object] = {
-            "ce_specversion": "1.0",
-            "ce_id": self.id,
-            "ce_source": self.source,
-            "ce_type": self.type,
-            "ce_subject": self.key,
-            "ce_sequence": self.version,
-            "ce_time": self.time.isoformat(),
-            "ce_accountid": self.account_id,
-            "ce_correlationid": self.correlation_id,
-            "ce_causationid": self.causation_id,
-            "ce_logepoch": self.log_epoch,
-            "traceparent": self.traceparent,
-            "content-type": "application/json",
-        }
-        return [(name, str(value).encode()) for name, value in values.items() if value is not None]
+        made = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", str(self.id).encode()),
+            ("ce_source", self.source.encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_subject", str(self.key).encode()),
+            ("ce_sequence", b"%d" % self.version),
+            ("ce_time", self.time.isoformat().encode()),
+            ("ce_logepoch", b"%d" % self.log_epoch),
+            ("content-type", b"application/json"),
+        ]
+        if self.account_id is not None:
+            made.append(("ce_accountid", str(self.account_id).encode()))
+        if self.correlation_id is not None:
+            made.append(("ce_correlationid", str(self.correlation_id).encode()))
+        if self.causation_id is not None:
+            made.append(("ce_causationid", str(self.causation_id).encode()))
+        if self.traceparent is not None:
+            made.append(("traceparent", self.traceparent.encode()))
+        return made
 
     @classmethod
     def from_record(cls, headers: Headers, data: bytes) -> Self:
         """Read an envelope; raises ValueError when a required attribute is missing or malformed."""
-        values = {name: _text(value) for name, value in headers if name in _REQUIRED or name in _OPTIONAL}
+        values = dict(headers)
         for name in _REQUIRED:
             if not values.get(name):
                 raise ValueError(f"header {name} is missing or empty")
+        traceparent = values.get("traceparent")
         return cls(
-            id=UUID(values["ce_id"]),
-            source=values["ce_source"],
-            type=values["ce_type"],
-            key=UUID(values["ce_subject"]),
+            id=pgproto.UUID(values["ce_id"].decode()),
+            source=_text(values["ce_source"]),
+            type=_text(values["ce_type"]),
+            key=_repeated_id(values["ce_subject"]),
             version=_version(values["ce_sequence"]),
-            time=_aware(values["ce_time"]),
-            account_id=_optional_uuid(values.get("ce_accountid")),
-            correlation_id=_optional_uuid(values.get("ce_correlationid")),
-            causation_id=_optional_uuid(values.get("ce_causationid")),
-            log_epoch=int(values.get("ce_logepoch", "0")),
-            traceparent=values.get("traceparent"),
+            time=_aware(values["ce_time"].decode()),
+            account_id=_optional_id(values.get("ce_accountid")),
+            correlation_id=_optional_id(values.get("ce_correlationid")),
+            causation_id=_optional_id(values.get("ce_causationid")),
+            log_epoch=int(values.get("ce_logepoch", b"0")),
+            traceparent=None if traceparent is None else _text(traceparent),
             data=data,
         )
 
@@ -152,8 +158,8 @@ class Envelope:
                 id=UUID(int=0),
                 source=_text(values["ce_source"]),
                 type="",
-                key=UUID(_text(values["ce_subject"])),
-                version=_version(_text(values["ce_sequence"])),
+                key=_repeated_id(values["ce_subject"]),
+                version=_version(values["ce_sequence"]),
                 time=datetime.fromtimestamp(0, UTC),
                 data=data,
             )
@@ -170,8 +176,17 @@ def encode(event: Event) -> bytes:
     return to_json(event)
 
 
-def _optional_uuid(value: str | None) -> UUID | None:
-    return UUID(value) if value else None
+@lru_cache(maxsize=16_384)
+def _repeated_id(value: bytes) -> UUID:
+    """The id of an aggregate, an account or an operation, which a log names again and again.
+
+    The driver's class equals the standard library's, and is made and hashed several times faster.
+    """
+    return pgproto.UUID(value.decode())
+
+
+def _optional_id(value: bytes | None) -> UUID | None:
+    return _repeated_id(value) if value else None
 
 
 def _text(value: bytes) -> str:
@@ -181,10 +196,10 @@ def _text(value: bytes) -> str:
     return text
 
 
-def _version(value: str) -> int:
+def _version(value: bytes) -> int:
     number = int(value)
     if not 1 <= number <= _MAX_VERSION:
-        raise ValueError(f"ce_sequence {value} is not a version")
+        raise ValueError(f"ce_sequence {number} is not a version")
     return number
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from clawdeploy_common.events import TICK_TYPE, Envelope
 
 _EPOCH_DIGITS = 10
+_EPOCHS = 10 ** (_EPOCH_DIGITS - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +56,16 @@ class Record:
     @property
     def is_tick(self) -> bool:
         """Whether this is the relay's mark of life, which carries no fact."""
+        if self.envelope is not None:
+            return self.envelope.type == TICK_TYPE
         return any(name == "ce_type" and value == TICK_TYPE.encode() for name, value in self.headers)
 
     @property
     def log_epoch(self) -> int:
         """The producer's log epoch, 0 when the header is missing or unreadable."""
+        if self.envelope is not None and self.defect is None:
+            epoch = self.envelope.log_epoch
+            return epoch if 0 <= epoch < _EPOCHS else 0
         for name, value in self.headers:
             if name == "ce_logepoch" and value.isdigit() and len(value) < _EPOCH_DIGITS:
                 return int(value)

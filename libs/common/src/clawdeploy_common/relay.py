@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.structs import RecordMetadata
 from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +24,7 @@ from clawdeploy_common.events import SOURCE_PREFIX, TICK_TYPE, Envelope, topic_o
 from clawdeploy_common.kafka import ensure_topic
 from clawdeploy_common.metrics import EVENTS_PUBLISHED, LOG_EPOCH
 from clawdeploy_common.settings import ServiceSettings
+from clawdeploy_common.shipping import MAX_BATCH_BYTES, Acknowledged, Shipped, highest, pack, unpack
 
 log = structlog.get_logger()
 
@@ -42,22 +42,31 @@ _UNPUBLISHED = text(
     FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT :batch
     """
 )
-_MARK = text("UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(:ids)").bindparams(
-    bindparam("ids", type_=ARRAY(BigInteger))
-)
-_EPOCH = text(
+_RAISE_EPOCH = text(
     """
-    INSERT INTO relay_state (singleton, log_epoch) VALUES (1, :raised)
-    ON CONFLICT (singleton) DO UPDATE SET log_epoch = relay_state.log_epoch + :raised RETURNING log_epoch
+    INSERT INTO relay_state (singleton, log_epoch) VALUES (1, 1)
+    ON CONFLICT (singleton) DO UPDATE SET log_epoch = relay_state.log_epoch + 1 RETURNING log_epoch
     """
 )
-_OFFSETS = text("SELECT partition, acknowledged_offset FROM relay_offsets")
-_STORE_OFFSETS = text(
+_STATE = text(  # read when the lock is held: another relay's last round is seen
     """
-    INSERT INTO relay_offsets (partition, acknowledged_offset) SELECT * FROM unnest(:partitions, :offsets)
-    ON CONFLICT (partition) DO UPDATE SET acknowledged_offset = excluded.acknowledged_offset
+    SELECT coalesce((SELECT log_epoch FROM relay_state), 0) AS log_epoch,
+           (SELECT array_agg(ARRAY[partition, acknowledged_offset]) FROM relay_offsets) AS offsets
     """
-).bindparams(bindparam("partitions", type_=ARRAY(Integer)), bindparam("offsets", type_=ARRAY(BigInteger)))
+)
+_SETTLE = text(
+    """
+    WITH stored AS (
+        INSERT INTO relay_offsets (partition, acknowledged_offset) SELECT * FROM unnest(:partitions, :offsets)
+        ON CONFLICT (partition) DO UPDATE SET acknowledged_offset = excluded.acknowledged_offset
+    )
+    UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY(:ids)
+    """
+).bindparams(
+    bindparam("partitions", type_=ARRAY(Integer)),
+    bindparam("offsets", type_=ARRAY(BigInteger)),
+    bindparam("ids", type_=ARRAY(BigInteger)),
+)
 _REPUBLISH = text("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 
 
@@ -110,6 +119,7 @@ class Relay:
             request_timeout_ms=10_000,
             metadata_max_age_ms=5_000,
             max_request_size=1_048_576,
+            max_batch_size=MAX_BATCH_BYTES,
         )
         await self._producer.start()
         await self._producer.partitions_for(self._topic)
@@ -148,14 +158,16 @@ class Relay:
 
     async def _round(self, connection: AsyncConnection, *, fresh: bool) -> int:
         """Publish one batch; ``fresh`` is a producer's first round as the leader, which begins with ticks."""
-        epoch = await self._epoch(connection)
+        state = (await connection.execute(_STATE)).one()
+        LOG_EPOCH.set(state.log_epoch)
+        offsets: dict[int, int] = dict(state.offsets or ())
         try:
-            await self._tick(connection, epoch, everywhere=fresh)
-            published = await self._publish(connection, epoch)
+            await self._tick(connection, state.log_epoch, offsets, everywhere=fresh)
+            published = await self._publish(connection, state.log_epoch, offsets)
             if (
                 self._republishing and published < BATCH
             ):  # consumers at what looks like the log's end see the new epoch too
-                await self._tick(connection, epoch, everywhere=True)
+                await self._tick(connection, state.log_epoch, offsets, everywhere=True)
                 self._republishing = False
         except LogLost:
             await self._start_again(connection)
@@ -163,12 +175,9 @@ class Relay:
             return BATCH
         return published
 
-    async def _epoch(self, connection: AsyncConnection, *, raised: int = 0) -> int:
-        epoch = int(await connection.scalar(_EPOCH, {"raised": raised}) or 0)
-        LOG_EPOCH.set(epoch)
-        return epoch
-
-    async def _tick(self, connection: AsyncConnection, epoch: int, *, everywhere: bool) -> None:
+    async def _tick(
+        self, connection: AsyncConnection, epoch: int, offsets: dict[int, int], *, everywhere: bool
+    ) -> None:
         """Prove that the log is there: on every partition of a fresh producer, later on one partition after another."""
         if not everywhere and utc_now() - self._ticked_at < TICK_EVERY:
             return
@@ -185,59 +194,55 @@ class Relay:
         ]
         sends = [await self._producer.send(self._topic, b"{}", partition=p, headers=headers) for p in chosen]
         async with asyncio.timeout(SEND_TIMEOUT_S):
-            await self._acknowledge(connection, list(await asyncio.gather(*sends)))
+            results = await asyncio.gather(*sends)
+        ticks = [Acknowledged(result.partition, result.offset, 1) for result in results]
+        await self._settle(connection, ticks, offsets, rows=[])
 
-    async def _publish(self, connection: AsyncConnection, epoch: int) -> int:
+    async def _publish(self, connection: AsyncConnection, epoch: int, offsets: dict[int, int]) -> int:
         rows = (await connection.execute(_UNPUBLISHED, {"batch": BATCH})).all()
         if not rows:
             return 0
         since_ns = time.time_ns()
-        acknowledged, failure = await self._send(rows, epoch)
-        await self._acknowledge(connection, acknowledged)
-        await connection.execute(_MARK, {"ids": [row.id for row in rows[: len(acknowledged)]]})
-        EVENTS_PUBLISHED.inc(len(acknowledged))
+        shipped = await self._send(rows, epoch)
+        await self._settle(connection, shipped.acknowledged, offsets, rows=shipped.rows)
+        EVENTS_PUBLISHED.inc(len(shipped.rows))
         if not self._republishing:
-            tracing.published(rows[: len(acknowledged)], topic=self._topic, since_ns=since_ns)
-        if failure is not None:
+            tracing.published(shipped.rows, topic=self._topic, since_ns=since_ns)
+        if shipped.failure is not None:
             await connection.commit()
-            raise failure
+            raise shipped.failure
         return len(rows)
 
-    async def _send(self, rows: Sequence[Any], epoch: int) -> tuple[list[RecordMetadata], BaseException | None]:
-        """Send all rows, then wait; returns the acknowledgements before the first failure, and that failure."""
-        sends: list[Any] = []
-        for row in rows:
-            envelope = self._envelope(row, epoch)
-            send = self._producer.send(
-                self._topic, envelope.data, key=str(envelope.key).encode(), headers=envelope.headers()
-            )
-            sends.append(await send)
+    async def _send(self, rows: Sequence[Any], epoch: int) -> Shipped:
+        """Send all rows, then wait."""
+        partitions = sorted(await self._producer.partitions_for(self._topic))
+        parcels = pack(
+            rows, partitions, envelope=lambda row: self._envelope(row, epoch), new_batch=self._producer.create_batch
+        )
         async with asyncio.timeout(SEND_TIMEOUT_S):
+            sends = [await self._producer.send_batch(p.batch, self._topic, partition=p.partition) for p in parcels]
             results = await asyncio.gather(*sends, return_exceptions=True)
-        acknowledged: list[RecordMetadata] = []
-        for result in results:
-            if isinstance(result, BaseException):
-                return acknowledged, result
-            acknowledged.append(result)
-        return acknowledged, None
+        return unpack(parcels, results)
 
-    async def _acknowledge(self, connection: AsyncConnection, results: Sequence[RecordMetadata]) -> None:
-        """Store the highest offset per partition; raises LogLost when one is not above what was stored before."""
-        stored = {row.partition: row.acknowledged_offset for row in await connection.execute(_OFFSETS)}
-        highest: dict[int, int] = {}
-        for result in results:
-            if result.offset < 0:  # a retried batch that the broker had: stored, but it no longer says where
-                continue
-            if result.offset <= stored.get(result.partition, -1):
-                raise LogLost
-            highest[result.partition] = max(result.offset, highest.get(result.partition, -1))
-        if highest:
-            values = {"partitions": list(highest), "offsets": list(highest.values())}
-            await connection.execute(_STORE_OFFSETS, values)
+    async def _settle(
+        self,
+        connection: AsyncConnection,
+        acknowledged: Sequence[Acknowledged],
+        offsets: dict[int, int],
+        *,
+        rows: Sequence[Any],
+    ) -> None:
+        """Store the highest offset per partition and mark rows; raises LogLost when an offset is not above what was stored before."""
+        found = highest(acknowledged, above=offsets)
+        if found is None:
+            raise LogLost
+        offsets.update(found)
+        values = {"partitions": list(found), "offsets": list(found.values()), "ids": [row.id for row in rows]}
+        await connection.execute(_SETTLE, values)
 
     async def _start_again(self, connection: AsyncConnection) -> None:
         """Raise the epoch, forget the offsets of the lost log, and publish everything again."""
-        epoch = await self._epoch(connection, raised=1)
+        epoch = await connection.scalar(_RAISE_EPOCH)
         await connection.execute(text("DELETE FROM relay_offsets"))
         again = await connection.execute(_REPUBLISH)
         log.error("log.lost", topic=self._topic, log_epoch=epoch, republished=again.rowcount)

@@ -39,7 +39,7 @@ class Gateway:
         return self.service.database
 
 
-def _gateway(request: Request) -> Gateway:
+async def _gateway(request: Request) -> Gateway:  # a plain function would be run in a thread, for every request
     found: Gateway = request.app.state.gateway
     return found
 
