@@ -17,6 +17,7 @@ umask 077
         echo "${name}_PASSWORD=$(letters 40)"
     done
     echo "GRAFANA_PASSWORD=$(letters 20)"
+    echo "CLAWDEPLOY_METRICS_TOKEN=$(letters 40)"
     echo "CLAWDEPLOY_INTERNAL_SECRET=$(letters 48)"
     echo "CLAWDEPLOY_BOOTSTRAP_API_KEY=claw_$(letters 43)"
     echo "ENCRYPTION_KEY=$(head -c 32 /dev/urandom | base64)"

@@ -12,7 +12,9 @@ pytest_plugins = ["tests.engines.fixtures"]
 HERE = Path(__file__).parent
 ENGINES = pytest.StashKey[SharedEngines]()
 ONE_AT_A_TIME = {"e2e", "chaos"}
-"""Folders whose tests run whole platforms: one worker takes them all, one after the other."""
+"""Folders whose tests run whole platforms: one worker takes them all, one after the other; another takes those on containers."""
+
+ON_CONTAINERS = {"docker_url", "docker_with_openclaw"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,5 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in {"integration", "contracts", *ONE_AT_A_TIME}:
             item.add_marker(folder)
         if folder in ONE_AT_A_TIME:
-            item.add_marker(pytest.mark.xdist_group("platform"))
+            group = "containers" if ON_CONTAINERS & set(getattr(item, "fixturenames", ())) else "platform"
+            item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.timeout(600))

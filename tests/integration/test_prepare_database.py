@@ -126,6 +126,13 @@ async def test_preparing_again_keeps_the_data_and_takes_new_passwords(own_postgr
         await asyncpg.connect(before["api"].url)
 
 
+async def test_the_database_of_the_address_itself_may_be_missing(own_postgres: RunningPostgres) -> None:
+    named = with_database(own_postgres.admin_url, database="newborn")
+    made = await prepare_database(named, database="newborn", passwords=new_passwords())
+    async with connected(made["api"].url) as owner:
+        assert await owner.fetchval("SELECT current_database()") == "newborn"
+
+
 async def test_an_administrator_of_an_external_server_needs_no_superuser(own_postgres: RunningPostgres) -> None:
     async with connected(own_postgres.admin_url) as admin:
         await admin.execute("CREATE ROLE landlord LOGIN CREATEROLE CREATEDB PASSWORD 'throwaway'")

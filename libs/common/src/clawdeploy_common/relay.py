@@ -21,7 +21,7 @@ from clawdeploy_common import tracing
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.events import SOURCE_PREFIX, TICK_TYPE, Envelope, topic_of
-from clawdeploy_common.kafka import ensure_topic
+from clawdeploy_common.kafka import connected, ensure_topic
 from clawdeploy_common.metrics import EVENTS_PUBLISHED, LOG_EPOCH
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_common.shipping import MAX_BATCH_BYTES, Acknowledged, Shipped, highest, pack, unpack
@@ -121,7 +121,7 @@ class Relay:
             max_request_size=1_048_576,
             max_batch_size=MAX_BATCH_BYTES,
         )
-        await self._producer.start()
+        await connected(self._producer.start())
         await self._producer.partitions_for(self._topic)
 
     async def _disconnect(self) -> None:

@@ -10,7 +10,12 @@ class ServiceSettings(BaseSettings):
     """What every service needs to run; each service's own settings extend it."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CLAWDEPLOY_", env_file=".env", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+        env_prefix="CLAWDEPLOY_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     host: str = "127.0.0.1"

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from clawdeploy_common.database import Database
 from clawdeploy_common.inbox import Inbox
-from clawdeploy_common.kafka import ensure_topic
+from clawdeploy_common.kafka import connected, ensure_topic
 from clawdeploy_common.metrics import CONSUMER_LAG, LAST_TICK
 from clawdeploy_common.records import Record
 from clawdeploy_common.settings import ServiceSettings
@@ -57,7 +57,7 @@ class Subscription:
             broker = self._broker()
             try:
                 await ensure_topic(self._settings, self._topic)
-                await broker.start()
+                await connected(broker.start())
                 self.connected, delay = True, 0.2
                 await self._watch()
             except Exception as error:  # noqa: BLE001 - the broker is expected to come back

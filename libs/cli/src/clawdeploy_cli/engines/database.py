@@ -67,7 +67,7 @@ async def prepare_database(
 
     Returns: the addresses of each service.
     """
-    async with _connected(admin_url) as admin:
+    async with _entered(admin_url) as admin:
         await admin.execute("SELECT pg_advisory_lock($1)", PREPARING)  # ends with the connection
         for role in role_names(services):
             await _ensure_role(admin, role, passwords[role])
@@ -138,6 +138,19 @@ def _addresses(admin_url: str, service: str, database: str, passwords: Mapping[s
 def _name(identifier: str) -> str:
     """Quote an identifier."""
     return '"' + identifier.replace('"', '""') + '"'
+
+
+@asynccontextmanager
+async def _entered(admin_url: str) -> AsyncGenerator[Connection, None]:
+    """The server through the address given, or through its maintenance database while the one it names does not exist."""
+    try:
+        connection = await asyncpg.connect(admin_url, timeout=30)
+    except asyncpg.InvalidCatalogNameError:
+        connection = await asyncpg.connect(with_database(admin_url, database="postgres"), timeout=30)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
