@@ -64,7 +64,7 @@ class Service:
         self.name = name
         self.settings = settings
         self.database = Database(settings, producer=name)
-        self.tokens = InternalTokens(settings.internal_secret, service=name)
+        self.tokens = InternalTokens(settings.internal_secret, service=name, previous=settings.internal_secret_previous)
         self.inbox = Inbox(self.database, projectors=projectors or Projectors(), reactors=reactors or Reactors())
         self.relay = Relay(self.database, settings)
         self.dead_letters = DeadLetters(self.database)

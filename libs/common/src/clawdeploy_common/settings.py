@@ -30,6 +30,7 @@ class ServiceSettings(BaseSettings):
     kafka_partitions: int = Field(default=24, ge=1, le=1000)
     kafka_replication_factor: int = Field(default=1, ge=1, le=15)
     internal_secret: SecretStr = Field(min_length=32)
+    internal_secret_previous: SecretStr | None = Field(default=None, min_length=32)
     log_format: str = Field(default="json", pattern="^(json|console)$")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     metrics_token: SecretStr | None = None

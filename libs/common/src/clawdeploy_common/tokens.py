@@ -1,11 +1,13 @@
 """Internal tokens: short-lived signed passes between services (JWT, RFC 7519, HS256 with the platform's internal secret)."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
 
@@ -25,10 +27,11 @@ class InternalPass:
 
 
 class InternalTokens:
-    """Issues and verifies the platform's internal tokens."""
+    """Issues tokens signed with the platform's internal secret; verifies them with it and, while it is changed, with ``previous``."""
 
-    def __init__(self, secret: SecretStr, *, service: str) -> None:
+    def __init__(self, secret: SecretStr, *, service: str, previous: SecretStr | None = None) -> None:
         self._key = OctKey.import_key(secret.get_secret_value())
+        self._accepted = [self._key, *([OctKey.import_key(previous.get_secret_value())] if previous else [])]
         self._service = service
 
     def issue(self, audience: str, *, account_id: UUID | None = None, operator: bool = False) -> str:
@@ -48,9 +51,16 @@ class InternalTokens:
             exp={"essential": True},
         )
         try:
-            claims = jwt.decode(token, self._key, algorithms=["HS256"]).claims
+            claims = self._read(token)
             registry.validate(claims)
             subject = claims.get("sub")
             return InternalPass(claims["iss"], UUID(subject) if subject else None, bool(claims.get("operator")))
         except (JoseError, ValueError) as error:
             raise Unauthorized("the internal token is not valid") from error
+
+    def _read(self, token: str) -> dict[str, Any]:
+        """The claims, by the first secret whose signature they bear; raises JoseError, ValueError."""
+        for key in self._accepted[:-1]:
+            with suppress(BadSignatureError):
+                return jwt.decode(token, key, algorithms=["HS256"]).claims
+        return jwt.decode(token, self._accepted[-1], algorithms=["HS256"]).claims
