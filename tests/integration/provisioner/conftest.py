@@ -173,6 +173,11 @@ class Platform:
         """The hashes of the keys that can spend."""
         return [key["hash"] for key in await self.keys() if not key["disabled"]]
 
+    async def heard(self, instance: Instance) -> None:
+        """Go on where another provisioner of the same database stopped hearing of an instance."""
+        (row,) = await self.rows("SELECT version FROM progress WHERE kind = 'reactor' AND key = :key", key=instance.id)
+        self._versions[instance.id] = row.version
+
     def forget_versions(self) -> None:
         """Send what follows as if the log were read again from its beginning."""
         self._versions.clear()

@@ -82,6 +82,13 @@ def test_only_the_provisioner_gets_the_encryption_key(settings: CliSettings, tmp
     assert having == {"provisioner"}
 
 
+def test_the_encryption_key_before_goes_to_the_provisioner_only(settings: CliSettings, tmp_path: Path) -> None:
+    given = settings.model_copy(update={"encryption_key_previous": SecretStr("the key before")})
+    specs = plan(given, tmp_path, Secrets()).specs
+    having = {spec.name for spec in specs if spec.environment.get("ENCRYPTION_KEY_PREVIOUS") == "the key before"}
+    assert having == {spec.name for spec in specs if "the key before" in spec.environment.values()} == {"provisioner"}
+
+
 def test_a_service_gets_its_own_database_roles_only(settings: CliSettings, tmp_path: Path) -> None:
     secrets = Secrets()
     for spec in plan(settings, tmp_path, secrets).specs:

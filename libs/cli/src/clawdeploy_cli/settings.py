@@ -41,6 +41,7 @@ class CliSettings(BaseSettings):
     openrouter_management_key: Annotated[SecretStr | None, Field(validation_alias="OPENROUTER_MANAGEMENT_KEY")] = None
     openrouter_base_url: Annotated[str, Field(validation_alias="OPENROUTER_BASE_URL")] = OPENROUTER_BASE_URL
     encryption_key: Annotated[SecretStr | None, Field(validation_alias="ENCRYPTION_KEY")] = None
+    encryption_key_previous: Annotated[SecretStr | None, Field(validation_alias="ENCRYPTION_KEY_PREVIOUS")] = None
     bootstrap_api_key: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_BOOTSTRAP_API_KEY")] = None
     metrics_token: Annotated[SecretStr | None, Field(validation_alias="CLAWDEPLOY_METRICS_TOKEN")] = None
     public_url: Annotated[str | None, Field(validation_alias=AliasChoices("CLAWDEPLOY_PUBLIC_URL", "NEXTAUTH_URL"))] = (

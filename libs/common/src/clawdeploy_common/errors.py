@@ -50,6 +50,13 @@ class PermanentError(ClawDeployError):
     title = "This cannot succeed as it stands"
 
 
+class StartRefused(ClawDeployError):
+    """A service must not run with these settings; the message names the setting, never its value."""
+
+    code = "start-refused"
+    title = "The service does not start with these settings"
+
+
 class BadRequest(ClawDeployError):
     """The request cannot be understood; ``errors`` names the fields."""
 

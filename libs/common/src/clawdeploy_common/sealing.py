@@ -60,7 +60,7 @@ def decrypt_at_rest(stored: bytes, *, key: bytes, purpose: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], purpose)
     except (InvalidTag, ValueError) as error:
-        raise SealBroken("the stored key does not open with ENCRYPTION_KEY") from error
+        raise SealBroken("what is stored does not open with ENCRYPTION_KEY") from error
 
 
 def fingerprint(sealed: bytes) -> str:

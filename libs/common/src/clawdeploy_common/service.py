@@ -14,6 +14,7 @@ from clawdeploy_common import telemetry
 from clawdeploy_common.database import Database
 from clawdeploy_common.dead_letters import DeadLetters
 from clawdeploy_common.drainer import Drainer
+from clawdeploy_common.errors import StartRefused
 from clawdeploy_common.events import topic_of
 from clawdeploy_common.handlers import Projectors, Reactors
 from clawdeploy_common.health import health_router
@@ -23,6 +24,7 @@ from clawdeploy_common.jobs import JobHandler, JobRunner
 from clawdeploy_common.logging import configure_logging
 from clawdeploy_common.measuring import RequestMetrics
 from clawdeploy_common.migrating import migrate
+from clawdeploy_common.outages import is_outage
 from clawdeploy_common.problems import add_problem_handlers
 from clawdeploy_common.relay import Relay
 from clawdeploy_common.replay import Replay
@@ -34,6 +36,7 @@ from clawdeploy_common.tokens import InternalTokens
 from clawdeploy_common.vitals import Vitals
 
 GRACE_S = 5
+_RETRY_S = 1.0
 # spans of requests only: FastAPI's logs hold exceptions' texts and refused input; its metrics are Prometheus' here
 _TRACED_REQUESTS: TelemetryConfig = {
     "operation_spans": False,
@@ -77,7 +80,12 @@ class Service:
         self._package_file = package_file
         self._tasks = TaskGroup()
         self._loops: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._checks: list[Callable[[], Awaitable[None]]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
+
+    def add_check(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Run before any loop, once the schema is up to date; StartRefused ends the process."""
+        self._checks.append(check)
 
     def add_loop(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run a loop while the service runs, once its schema is up to date."""
@@ -141,6 +149,8 @@ class Service:
     async def _boot(self) -> None:
         url = self.settings.database_url.get_secret_value()
         await migrate(url, schema=self.name, package_file=self._package_file, metadata=self._metadata)
+        for check in self._checks:
+            await _answered(check)
         self.migrated = True
         self._tasks.start("vitals", Vitals(self).run)
         self._tasks.start("relay", self.relay.run)
@@ -151,10 +161,24 @@ class Service:
             self._tasks.start(name, loop)
 
 
+async def _answered(check: Callable[[], Awaitable[None]]) -> None:
+    """Run a check; waits while the database is away."""
+    while True:
+        try:
+            return await check()
+        except Exception as error:
+            if not is_outage(error) and not isinstance(error, OSError):
+                raise
+            await asyncio.sleep(_RETRY_S)
+
+
 def _report(boot: asyncio.Task[None]) -> None:
-    """A migration that cannot work ends the process: a supervisor shows and restarts it."""
-    if not boot.cancelled() and boot.exception() is not None:
-        raise SystemExit(f"the schema cannot be brought up to date: {boot.exception()}")
+    """A migration that cannot work, or a setting that is wrong, ends the process: a supervisor shows and restarts it."""
+    error = None if boot.cancelled() else boot.exception()
+    if isinstance(error, StartRefused):
+        raise SystemExit(str(error))
+    if error is not None:
+        raise SystemExit(f"the schema cannot be brought up to date: {error}")
 
 
 class _Server(uvicorn.Server):

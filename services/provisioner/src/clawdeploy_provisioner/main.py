@@ -31,6 +31,7 @@ from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 from clawdeploy_provisioner.providers.protocol import Provider
 from clawdeploy_provisioner.reactors import build_reactors
+from clawdeploy_provisioner.rewrapping import Rewrapping
 from clawdeploy_provisioner.secret_store import SecretStore
 from clawdeploy_provisioner.settings import ProvisionerSettings
 from clawdeploy_provisioner.steps.agents import AgentSteps
@@ -123,7 +124,7 @@ def _parts(
         http=http,
         api_url=settings.api_url,
         tokens=service.tokens,
-        encryption_key=settings.encryption_key_bytes,
+        keys=settings.encryption_keys,
     )
     chosen = providers if providers is not None else create_providers(settings, http)
     return Parts(
@@ -157,6 +158,9 @@ def _steps(parts: Parts) -> dict[str, Step]:
 
 def _add_loops(parts: Parts) -> None:
     service, database, settings = parts.service, parts.service.database, parts.settings
+    rewrapping = Rewrapping(database, settings.encryption_keys)
+    service.add_check(rewrapping.check)
+    service.add_loop("rewrapping", rewrapping.run)
     service.add_task("sealing-key", parts.secrets.announce_key)
     service.add_jobs({DELETE_JOB: delete_job(database, parts.keys)})
     service.add_loop("runner", Runner(database, settings, _steps(parts), wakeup=database.events_added).run)

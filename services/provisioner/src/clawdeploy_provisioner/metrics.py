@@ -26,6 +26,11 @@ OLDEST_DEBT = Gauge(
 )
 DISK_FREE = Gauge("clawdeploy_disk_free_bytes", "Free space where agents live", ["volume"])
 DISK_SIZE = Gauge("clawdeploy_disk_size_bytes", "Size of the file system where agents live", ["volume"])
+ENCRYPTED_ROWS = Gauge(
+    "clawdeploy_encrypted_rows",
+    "Rows encrypted at rest by the key that opens them: current, previous, neither",
+    ["key"],
+)
 ORPHANS = Counter("clawdeploy_orphans_total", "Labelled resources found that were not recorded", ["provider"])
 
 

@@ -17,8 +17,9 @@ from clawdeploy_common.ids import new_id
 from clawdeploy_common.tokens import InternalTokens
 from clawdeploy_events.deployments import SecretReference
 from clawdeploy_events.lifecycle import SealingKeyAnnounced
+from clawdeploy_provisioner.encryption import EncryptionKeys
+from clawdeploy_provisioner.sealing_keys import KEY_PURPOSE
 
-_KEY_PURPOSE = b"clawdeploy/sealing-key/v1"
 _ANY_KEY = text("SELECT id FROM sealing_keys WHERE retired_at IS NULL LIMIT 1")
 _LOCK = text("SELECT pg_advisory_xact_lock(1936023657)")
 _ADD_KEY = text("INSERT INTO sealing_keys (id, public_key, private_key) VALUES (:id, :public, :private)").bindparams(
@@ -69,13 +70,13 @@ class SecretStore:
     """Sealed copies of secrets and configurations, and the private keys that open them."""
 
     def __init__(
-        self, database: Database, *, http: AsyncClient, api_url: str, tokens: InternalTokens, encryption_key: bytes
+        self, database: Database, *, http: AsyncClient, api_url: str, tokens: InternalTokens, keys: EncryptionKeys
     ) -> None:
         self._database = database
         self._http = http
         self._api_url = api_url.rstrip("/")
         self._tokens = tokens
-        self._encryption_key = encryption_key
+        self._keys = keys
 
     async def announce_key(self) -> None:
         """Make and announce the first sealing key, once in the platform's life."""
@@ -85,17 +86,17 @@ class SecretStore:
                 return
             key_id = new_id()
             private, public = sealing.generate_key_pair()
-            stored = self.encrypt(private, purpose=_KEY_PURPOSE)
+            stored = self.encrypt(private, purpose=KEY_PURPOSE)
             await unit.session.execute(_ADD_KEY, {"id": key_id, "public": public, "private": stored})
             unit.outbox.add(SealingKeyAnnounced(public_key=base64.b64encode(public).decode()), key=key_id)
 
     def encrypt(self, plaintext: bytes, *, purpose: bytes) -> bytes:
         """For what the provisioner itself must keep, such as a minted key."""
-        return sealing.encrypt_at_rest(plaintext, key=self._encryption_key, purpose=purpose)
+        return self._keys.encrypt(plaintext, purpose=purpose)
 
     def decrypt(self, stored: bytes, *, purpose: bytes) -> bytes:
         """The inverse; raises SealBroken."""
-        return sealing.decrypt_at_rest(stored, key=self._encryption_key, purpose=purpose)
+        return self._keys.decrypt(stored, purpose=purpose)
 
     async def open(self, owner: Owner, reference: SecretReference) -> str:
         """A secret in clear, for immediate use."""
@@ -105,7 +106,7 @@ class SecretStore:
         if stored is None:
             raise sealing.SealBroken(f"secret {reference.name} was sealed to a key that is not ours")
         info = sealing.secret_info(instance_id=owner.instance_id, name=reference.name, version=reference.version)
-        private = self.decrypt(stored, purpose=_KEY_PURPOSE)
+        private = self.decrypt(stored, purpose=KEY_PURPOSE)
         return sealing.open_sealed(sealed, private_key=private, info=info).decode()
 
     async def config(self, owner: Owner, version: int) -> ConfigVersion:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 from clawdeploy_common.settings import ServiceSettings
+from clawdeploy_provisioner.encryption import EncryptionKeys
 from clawdeploy_provisioner.providers.docker.settings import LOCAL_HOST, OFFICIAL_IMAGE, DockerHost
 
 _KEY_BYTES = 32
@@ -18,6 +19,7 @@ class ProvisionerSettings(ServiceSettings):
 
     port: int = Field(default=8801, ge=0, le=65535)
     encryption_key: SecretStr = Field(validation_alias="ENCRYPTION_KEY")
+    encryption_key_previous: SecretStr | None = Field(default=None, validation_alias="ENCRYPTION_KEY_PREVIOUS")
     openrouter_management_key: SecretStr | None = Field(default=None, validation_alias="OPENROUTER_MANAGEMENT_KEY")
     openrouter_base_url: str = Field(default="https://openrouter.ai/api/v1", validation_alias="OPENROUTER_BASE_URL")
     api_url: str = "http://127.0.0.1:8787"
@@ -47,9 +49,11 @@ class ProvisionerSettings(ServiceSettings):
     llm_key_grace_seconds: Annotated[float, Field(ge=0)] = 600.0
     llm_call_seconds: Annotated[float, Field(ge=1, le=120)] = 10.0
 
-    @field_validator("encryption_key")
+    @field_validator("encryption_key", "encryption_key_previous")
     @classmethod
-    def _is_32_bytes(cls, value: SecretStr) -> SecretStr:
+    def _is_32_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
         try:
             decoded = base64.b64decode(value.get_secret_value(), validate=True)
         except binascii.Error as error:
@@ -72,9 +76,13 @@ class ProvisionerSettings(ServiceSettings):
         return value or None
 
     @property
-    def encryption_key_bytes(self) -> bytes:
-        """The 32 bytes that protect keys at rest."""
-        return base64.b64decode(self.encryption_key.get_secret_value())
+    def encryption_keys(self) -> EncryptionKeys:
+        """What protects keys at rest."""
+        previous = self.encryption_key_previous
+        return EncryptionKeys(
+            current=base64.b64decode(self.encryption_key.get_secret_value()),
+            previous=base64.b64decode(previous.get_secret_value()) if previous else None,
+        )
 
     @property
     def orphan_age(self) -> timedelta:

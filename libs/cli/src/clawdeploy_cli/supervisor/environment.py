@@ -126,8 +126,10 @@ def _billing_environment(around: Surroundings) -> dict[str, str]:
 
 def _provisioner_environment(around: Surroundings) -> dict[str, str]:
     key, image = around.settings.encryption_key, around.settings.openclaw_image
+    previous = around.settings.encryption_key_previous
     return {
         **({"OPENCLAW_IMAGE": image} if image else {}),
+        **({"ENCRYPTION_KEY_PREVIOUS": previous.get_secret_value()} if previous else {}),
         "ENCRYPTION_KEY": key.get_secret_value() if key else around.secrets.encryption_key,
         "CLAWDEPLOY_INSTANCES_DIR": str(around.home.instances),
         "CLAWDEPLOY_TOOLS_DIR": str(around.home.tools),
