@@ -33,13 +33,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[ENGINES].close()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its folder."""
+    """Mark each test with its folder, before xdist looks for groups; undo the shuffling where the tests of a module tell one story."""
     for item in items:
-        folder = item.path.relative_to(HERE).parts[0]
-        if folder in {"integration", "contracts", *ONE_AT_A_TIME}:
-            item.add_marker(folder)
-        if folder in ONE_AT_A_TIME:
-            group = "containers" if ON_CONTAINERS & set(getattr(item, "fixturenames", ())) else "platform"
-            item.add_marker(pytest.mark.xdist_group(group))
-            item.add_marker(pytest.mark.timeout(600))
+        _mark(item, item.path.relative_to(HERE).parts[0])
+    for story in {item.path for item in items if item.get_closest_marker("story")}:
+        places = [place for place, item in enumerate(items) if item.path == story]
+        told = sorted((items[place] for place in places), key=lambda item: item.location[1] or 0)
+        for place, item in zip(places, told, strict=True):
+            items[place] = item
+
+
+def _mark(item: pytest.Item, folder: str) -> None:
+    if folder in {"integration", "contracts", *ONE_AT_A_TIME}:
+        item.add_marker(folder)
+    if folder in ONE_AT_A_TIME:
+        group = "containers" if ON_CONTAINERS & set(getattr(item, "fixturenames", ())) else "platform"
+        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.timeout(600))

@@ -14,6 +14,7 @@ import pytest
 from clawdeploy_cli.secret_store import Secrets
 from tests.e2e.local import Local, open_folder, until
 
+pytestmark = pytest.mark.story
 PLANTED_TOKEN = "123456789:" + "PLANTEDbotTOKENplantedBOTtokenPLANT"  # pragma: allowlist secret
 
 
