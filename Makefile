@@ -43,7 +43,7 @@ openclaw-image: install ## an OpenClaw image for the docker provider, made here;
 
 .PHONY: test
 test: install ## the whole suite, on real engines; choose with ARGS="tests/unit -k relay"
-	.venv/bin/pytest -n 2 --dist loadgroup $(ARGS)
+	.venv/bin/pytest -n 2 $(ARGS)
 
 .PHONY: bench
 bench: install ## measure beside bare baselines: a table, and build/bench.json; choose with ARGS="relay accept"

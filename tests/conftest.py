@@ -1,9 +1,11 @@
 """What holds for every test: the engines of the run, a runtime directory of its own, and a marker for each folder."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.engines.shared import FOLDER_VARIABLE, SharedEngines
 
@@ -14,7 +16,8 @@ ENGINES = pytest.StashKey[SharedEngines]()
 ONE_AT_A_TIME = {"e2e", "chaos"}
 """Folders whose tests run whole platforms: one worker takes them all, one after the other; another takes those on containers."""
 
-ON_CONTAINERS = {"docker_url", "docker_with_openclaw"}
+ON_CONTAINERS = ("test_docker", "test_images")
+"""How the names of their modules begin."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,9 +36,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[ENGINES].close()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its folder, before xdist looks for groups; undo the shuffling where the tests of a module tell one story."""
+    """Mark each test with its folder; undo the shuffling where the tests of a module tell one story."""
     for item in items:
         _mark(item, item.path.relative_to(HERE).parts[0])
     for story in {item.path for item in items if item.get_closest_marker("story")}:
@@ -49,6 +51,23 @@ def _mark(item: pytest.Item, folder: str) -> None:
     if folder in {"integration", "contracts", *ONE_AT_A_TIME}:
         item.add_marker(folder)
     if folder in ONE_AT_A_TIME:
-        group = "containers" if ON_CONTAINERS & set(getattr(item, "fixturenames", ())) else "platform"
-        item.add_marker(pytest.mark.xdist_group(group))
         item.add_marker(pytest.mark.timeout(600))
+
+
+class Turns(LoadScopeScheduling):
+    """Which tests go to one worker together: whole platforms, containers, and otherwise the tests of a file.
+
+    xdist's own groups (`--dist loadgroup`) write into a test's id, which pytest 9.2 no longer lets them, without a word.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePath(nodeid.partition("::")[0])
+        if not ONE_AT_A_TIME & set(path.parts):
+            return str(path)
+        return "containers" if path.name.startswith(ON_CONTAINERS) else "platform"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
+    """Give the scheduler of a run with several workers."""
+    return Turns(config, log)
