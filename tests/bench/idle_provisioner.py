@@ -76,7 +76,7 @@ def build(settings: ProvisionerSettings) -> tuple[Service, FastAPI]:
         http=http,
         api_url=settings.api_url,
         tokens=service.tokens,
-        keys=settings.encryption_keys,
+        encryption=settings.encryption_keys,
     )
     service.react(build_reactors(secrets))
     service.on_close(http.aclose)

@@ -204,6 +204,10 @@ def _operator(app: FastAPI) -> None:
     async def settle(service: str, letter: str, verb: str) -> Any:
         return {"id": letter, "service": service, "state": verb}
 
+    @app.post("/v1/admin/sealing-keys/rotate")
+    async def rotate() -> Json:
+        return {"sealing_key_id": "k2"}
+
     @app.post("/v1/admin/services/{service}/replay")
     async def replay(service: str) -> Any:
         return problem(503, "This is temporarily unavailable") if service == "away" else _replayed(service)

@@ -140,12 +140,14 @@ def test_a_conversation_goes_on_until_the_input_ends(platform: SmallPlatform) ->
     assert result.stdout.splitlines() == ["I heard: one [2J✓", "I heard: two [2J✓"]
 
 
-def test_logs_events_cost_replay_and_dead_letters_answer_json(platform: SmallPlatform) -> None:
+def test_logs_events_cost_replay_keys_and_dead_letters_answer_json(platform: SmallPlatform) -> None:
     claw("deploy", "demo", "--wait")
     assert answer(claw("logs", "demo", "--tail", "2", "--json"))["logs"] == "line 98\nline 99"
     assert answer(claw("events", "--after", "7", "--json"))["next_cursor"] == "8"
     assert answer(claw("cost", "demo", "--json"))["cost_micros"] == 12
     assert answer(claw("replay", "billing", "--json"))["events"] == 12
+    assert answer(claw("rotate", "sealing-key", "--json"))["sealing_key_id"] == "k2"
+    assert "sealed to k2" in claw("rotate", "sealing-key").stderr
     assert answer(claw("dead-letters", "list", "--json"))["items"][0]["id"] == "7"
     assert answer(claw("dead-letters", "retry", "api", "7", "--json"))["state"] == "retry"
     assert claw("dead-letters", "drop", "api", "7").exit_code == 5

@@ -18,6 +18,7 @@ from tests.integration.api.platform import Platform, settings_for
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.tokens import InternalTokens
 
+NEW_KEY = "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05"
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0.5}
 
 
@@ -44,6 +45,8 @@ class Neighbour:
             return JSONResponse({"items": self.observations})
         if path.endswith("chat/completions"):
             return self._chat(body or {})
+        if path == "internal/operator/sealing-keys/rotate":
+            return JSONResponse({"sealing_key_id": NEW_KEY})
         if path == "internal/dead-letters":
             return JSONResponse({"items": [], "next_cursor": None})
         return JSONResponse({"logs": "one\ntwo", "docker": True})
@@ -191,3 +194,12 @@ async def test_a_service_that_is_down_is_named(platform: Platform, method: str, 
         service,
     )
     assert answer.headers["retry-after"]
+
+
+async def test_the_sealing_key_is_rotated_by_operators_only(told: Story, neighbour: Neighbour) -> None:
+    path = "/v1/admin/sealing-keys/rotate"
+    assert (await told.tenant.http.post(path)).status_code == 403
+    answer = await told.platform.admin.http.post(path)
+    assert (answer.status_code, answer.json()) == (200, {"sealing_key_id": NEW_KEY})
+    assert neighbour.asked[-1][:2] == ("POST", "/internal/operator/sealing-keys/rotate?")
+    assert neighbour.caller.operator

@@ -17,8 +17,12 @@ class Gateway:
         self.config: dict[str, Any] = {}
         self.status = 200
         self.asked: list[str] = []
+        self.accounts: dict[UUID, UUID] = {}
         self._sealed: dict[tuple[UUID, str, int], dict[str, str]] = {}
+        self.newest: UUID | None = None
+        self.listed = 0
         self.app = FastAPI()
+        self.app.get("/internal/sealing-keys/{key_id}/secrets")(self._sealed_to)
         self.app.get("/internal/instances/{instance_id}/configs/{version}")(self._config)
         self.app.get("/internal/instances/{instance_id}/secrets/{name}/versions/{version}")(self._secret)
 
@@ -34,6 +38,23 @@ class Gateway:
             "sealed_hash": sealing.fingerprint(sealed),
         }
         return sealed
+
+    def replace(self, at: tuple[UUID, str, int], fetched: dict[str, str]) -> None:
+        """Keep what the provisioner sealed again."""
+        self._sealed[at] = fetched
+
+    async def _sealed_to(self, key_id: UUID, after: UUID) -> dict[str, Any]:
+        self.listed += 1
+        held = [at for at, row in self._sealed.items() if row["sealing_key_id"] == str(key_id) and at[0] > after]
+        items = [
+            {
+                "instance_id": instance,
+                "account_id": self.accounts[instance],
+                "secrets": [{"name": name, "version": version} for of, name, version in held if of == instance],
+            }
+            for instance in sorted({instance for instance, _, _ in held})
+        ]
+        return {"newest_key_id": self.newest, "items": items}
 
     async def _config(self, instance_id: UUID, version: int) -> dict[str, Any]:
         self._note(f"config {instance_id} {version}")

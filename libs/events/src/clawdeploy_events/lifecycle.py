@@ -172,6 +172,15 @@ class SealingKeyAnnounced(Event, type="sealing_key.announced.v1", producer="prov
     algorithm: str = "HPKE-X25519-HKDF-SHA256-AES-256-GCM"
 
 
+class SecretResealed(Event, type="secret.resealed.v1", producer="provisioner"):
+    """A secret was sealed again, to a newer key; its content and version are the same, its bytes are fetched by the gateway."""
+
+    name: str = Field(examples=["bot_token"])
+    version: int
+    sealed_hash: str = Field(description="SHA-256 of the sealed bytes, hex")
+    sealing_key_id: UUID
+
+
 class LlmKeyMinted(Event, type="llm_key.minted.v1", producer="provisioner"):
     """An LLM key exists for the instance; the secret itself never travels in events."""
 

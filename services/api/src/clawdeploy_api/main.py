@@ -34,6 +34,7 @@ from clawdeploy_api.prices import Prices
 from clawdeploy_api.projectors import projectors
 from clawdeploy_api.rate_limits import RateLimits
 from clawdeploy_api.reactors import reactors
+from clawdeploy_api.resealed_secrets import FETCH_JOB, fetch_job
 from clawdeploy_api.settings import ApiSettings
 from clawdeploy_api.stream import EventStream
 from clawdeploy_common.http import AsyncBaseTransport
@@ -67,6 +68,7 @@ def build(settings: ApiSettings, *, transport: AsyncBaseTransport | None = None)
         consumes=("api", "provisioner", "monitor", "billing"),
     )
     gateway = _gateway(service, settings, transport)
+    service.add_jobs({FETCH_JOB: fetch_job(service.database, gateway.forwarder)})
     service.add_loop("bootstrap", gateway.bootstrap.run)
     service.add_loop("forgetting", lambda: _forget(gateway))
     service.on_close(gateway.forwarder.close)
@@ -106,7 +108,7 @@ def _gateway(service: Service, settings: ApiSettings, transport: AsyncBaseTransp
 def _app(service: Service, gateway: Gateway) -> FastAPI:
     app = service.app(
         title="ClawDeploy",
-        routers=[front.router, _versioned(), _seeds_paths(), internal.router],
+        routers=[front.router, _versioned(), _seeds_paths(), internal.router, internal.keys],
         version="1",
         docs_url=None,
         redoc_url=None,

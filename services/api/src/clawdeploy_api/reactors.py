@@ -1,10 +1,10 @@
 """Events in, owned rows out: the account's feed, and what an instance's end gives back."""
 
-from clawdeploy_api import accounts, sealed_secrets
+from clawdeploy_api import accounts, resealed_secrets, sealed_secrets
 from clawdeploy_common.events import Envelope, registry
 from clawdeploy_common.handlers import Reactors
 from clawdeploy_common.work import UnitOfWork
-from clawdeploy_events.lifecycle import InstanceDestroyed
+from clawdeploy_events.lifecycle import InstanceDestroyed, SecretResealed
 
 reactors = Reactors()
 
@@ -22,3 +22,9 @@ async def on_instance_destroyed(event: InstanceDestroyed, uow: UnitOfWork) -> No
     """Note the end of an instance, give its place back (once) and erase its secrets."""
     if await accounts.mark_instance_deleted(uow, uow.cause.key, at=event.destroyed_at):
         await sealed_secrets.forget(uow, uow.cause.key)
+
+
+@reactors.on(SecretResealed)
+async def on_secret_resealed(event: SecretResealed, uow: UnitOfWork) -> None:
+    """Fetch what the provisioner sealed again, so that the old key can go."""
+    await resealed_secrets.fetch_later(uow, event)

@@ -14,7 +14,7 @@ from clawdeploy_common.sealing import fingerprint, seal, secret_info
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.deployments import SecretReference, SecretSealed
 
-_NEWEST_KEY = text("SELECT id, public_key FROM sealing_keys ORDER BY announced_at DESC, id DESC LIMIT 1")
+NEWEST_KEY = text("SELECT id, public_key FROM sealing_keys ORDER BY announced_at DESC, id DESC LIMIT 1")
 _VERSIONS = text(
     "SELECT name, max(version) AS version FROM secrets WHERE instance_id = :instance AND account_id = :account GROUP BY name"
 )
@@ -62,7 +62,7 @@ async def keep(
     """
     versions = {reference.name: reference.version for reference in known}
     if plain:
-        key = (await uow.session.execute(_NEWEST_KEY)).one_or_none()
+        key = (await uow.session.execute(NEWEST_KEY)).one_or_none()
         if key is None:
             raise TemporaryError(
                 "Secrets cannot be taken yet: the provisioner has not announced the key they are sealed to."

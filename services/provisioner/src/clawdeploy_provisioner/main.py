@@ -15,6 +15,7 @@ from clawdeploy_provisioner.agents import Agents
 from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
 from clawdeploy_provisioner.endpoints.operators import operator_router
+from clawdeploy_provisioner.endpoints.sealing import sealing_router
 from clawdeploy_provisioner.inventory import Inventory
 from clawdeploy_provisioner.key_sweep import KeySweep
 from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
@@ -31,6 +32,7 @@ from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 from clawdeploy_provisioner.providers.protocol import Provider
 from clawdeploy_provisioner.reactors import build_reactors
+from clawdeploy_provisioner.resealing import Resealing
 from clawdeploy_provisioner.rewrapping import Rewrapping
 from clawdeploy_provisioner.secret_store import SecretStore
 from clawdeploy_provisioner.settings import ProvisionerSettings
@@ -84,6 +86,7 @@ class Parts:
     secrets: SecretStore
     keys: OpenRouterKeys
     agents: Agents
+    resealing: Resealing
 
     @property
     def grace(self) -> timedelta:
@@ -112,7 +115,11 @@ def build(
     _add_loops(parts)
     watch_disk(Path(settings.instances_dir), volume="instances")
     plane = AgentPlane(service.database, parts.providers, parts.agents, stopping=service.stopping)
-    routers = [plane.router(), operator_router(service.database, parts.docker)]
+    routers = [
+        plane.router(),
+        operator_router(service.database, parts.docker),
+        sealing_router(service.database, parts.resealing),
+    ]
     return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)
 
 
@@ -124,7 +131,7 @@ def _parts(
         http=http,
         api_url=settings.api_url,
         tokens=service.tokens,
-        keys=settings.encryption_keys,
+        encryption=settings.encryption_keys,
     )
     chosen = providers if providers is not None else create_providers(settings, http)
     return Parts(
@@ -137,6 +144,13 @@ def _parts(
             http, base_url=settings.openrouter_base_url, management_key=settings.openrouter_management_key
         ),
         agents=Agents(service.database, secrets, http=http),
+        resealing=Resealing(
+            service.database,
+            secrets,
+            seconds=settings.sealing_round_seconds,
+            max_age=timedelta(days=settings.sealing_key_days),
+            grace=timedelta(seconds=settings.sealing_key_grace_seconds),
+        ),
     )
 
 
@@ -161,7 +175,7 @@ def _add_loops(parts: Parts) -> None:
     rewrapping = Rewrapping(database, settings.encryption_keys)
     service.add_check(rewrapping.check)
     service.add_loop("rewrapping", rewrapping.run)
-    service.add_task("sealing-key", parts.secrets.announce_key)
+    service.add_loop("resealing", parts.resealing.run)
     service.add_jobs({DELETE_JOB: delete_job(database, parts.keys)})
     service.add_loop("runner", Runner(database, settings, _steps(parts), wakeup=database.events_added).run)
     orphans = Orphans(database, age=settings.orphan_age)

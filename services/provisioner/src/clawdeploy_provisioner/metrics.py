@@ -31,6 +31,7 @@ ENCRYPTED_ROWS = Gauge(
     "Rows encrypted at rest by the key that opens them: current, previous, neither",
     ["key"],
 )
+SEALING_KEYS_KEPT = Gauge("clawdeploy_sealing_keys", "Sealing keys kept: more than one while secrets are sealed again")
 ORPHANS = Counter("clawdeploy_orphans_total", "Labelled resources found that were not recorded", ["provider"])
 
 

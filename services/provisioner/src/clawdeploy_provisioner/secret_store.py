@@ -13,19 +13,11 @@ from clawdeploy_common import sealing
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_common.http import AsyncClient, TransportError
-from clawdeploy_common.ids import new_id
 from clawdeploy_common.tokens import InternalTokens
 from clawdeploy_events.deployments import SecretReference
-from clawdeploy_events.lifecycle import SealingKeyAnnounced
 from clawdeploy_provisioner.encryption import EncryptionKeys
-from clawdeploy_provisioner.sealing_keys import KEY_PURPOSE
+from clawdeploy_provisioner.sealing_keys import SealingKeys
 
-_ANY_KEY = text("SELECT id FROM sealing_keys WHERE retired_at IS NULL LIMIT 1")
-_LOCK = text("SELECT pg_advisory_xact_lock(1936023657)")
-_ADD_KEY = text("INSERT INTO sealing_keys (id, public_key, private_key) VALUES (:id, :public, :private)").bindparams(
-    bindparam("public", type_=LargeBinary), bindparam("private", type_=LargeBinary)
-)
-_PRIVATE = text("SELECT private_key FROM sealing_keys WHERE id = :id")
 _COPY = text(
     "SELECT sealing_key_id, sealed FROM secret_copies WHERE instance_id = :id AND name = :name AND version = :version"
 )
@@ -67,47 +59,31 @@ class GatewayUnavailable(TemporaryError):
 
 
 class SecretStore:
-    """Sealed copies of secrets and configurations, and the private keys that open them."""
+    """Sealed copies of secrets and configurations, and the ``keys`` that open them."""
 
     def __init__(
-        self, database: Database, *, http: AsyncClient, api_url: str, tokens: InternalTokens, keys: EncryptionKeys
+        self, database: Database, *, http: AsyncClient, api_url: str, tokens: InternalTokens, encryption: EncryptionKeys
     ) -> None:
         self._database = database
         self._http = http
         self._api_url = api_url.rstrip("/")
         self._tokens = tokens
-        self._keys = keys
-
-    async def announce_key(self) -> None:
-        """Make and announce the first sealing key, once in the platform's life."""
-        async with self._database.transaction() as unit:
-            await unit.session.execute(_LOCK)
-            if await unit.session.scalar(_ANY_KEY) is not None:
-                return
-            key_id = new_id()
-            private, public = sealing.generate_key_pair()
-            stored = self.encrypt(private, purpose=KEY_PURPOSE)
-            await unit.session.execute(_ADD_KEY, {"id": key_id, "public": public, "private": stored})
-            unit.outbox.add(SealingKeyAnnounced(public_key=base64.b64encode(public).decode()), key=key_id)
+        self._encryption = encryption
+        self.keys = SealingKeys(database, encryption)
 
     def encrypt(self, plaintext: bytes, *, purpose: bytes) -> bytes:
         """For what the provisioner itself must keep, such as a minted key."""
-        return self._keys.encrypt(plaintext, purpose=purpose)
+        return self._encryption.encrypt(plaintext, purpose=purpose)
 
     def decrypt(self, stored: bytes, *, purpose: bytes) -> bytes:
         """The inverse; raises SealBroken."""
-        return self._keys.decrypt(stored, purpose=purpose)
+        return self._encryption.decrypt(stored, purpose=purpose)
 
     async def open(self, owner: Owner, reference: SecretReference) -> str:
         """A secret in clear, for immediate use."""
-        key_id, sealed = await self._sealed(owner, reference)
-        async with self._database.transaction() as unit:
-            stored = await unit.session.scalar(_PRIVATE, {"id": key_id})
-        if stored is None:
-            raise sealing.SealBroken(f"secret {reference.name} was sealed to a key that is not ours")
+        key_id, sealed = await self.sealed(owner, reference)
         info = sealing.secret_info(instance_id=owner.instance_id, name=reference.name, version=reference.version)
-        private = self.decrypt(stored, purpose=KEY_PURPOSE)
-        return sealing.open_sealed(sealed, private_key=private, info=info).decode()
+        return (await self.keys.open(key_id, sealed, info=info)).decode()
 
     async def config(self, owner: Owner, version: int) -> ConfigVersion:
         """A configuration version, from our copy or from the gateway."""
@@ -122,7 +98,8 @@ class SecretStore:
             await unit.session.execute(_KEEP_CONFIG, {**values, "hash": found.content_hash, "config": found.config})
         return found
 
-    async def _sealed(self, owner: Owner, reference: SecretReference) -> tuple[UUID, bytes]:
+    async def sealed(self, owner: Owner, reference: SecretReference, *, keep: bool = True) -> tuple[UUID, bytes]:
+        """A secret as it is sealed, and to which key: our copy, or the gateway's, of which a copy is kept."""
         where = {"id": owner.instance_id, "name": reference.name, "version": reference.version}
         async with self._database.transaction() as unit:
             row = (await unit.session.execute(_COPY, where)).one_or_none()
@@ -133,13 +110,19 @@ class SecretStore:
         if sealing.fingerprint(sealed) != body["sealed_hash"]:
             raise PermanentError(f"secret {reference.name} arrived damaged")
         key_id = UUID(body["sealing_key_id"])
+        if not keep:
+            return key_id, sealed
         async with self._database.transaction() as unit:
             await unit.session.execute(_KEEP, {**where, "account": owner.account_id, "key": key_id, "sealed": sealed})
         return key_id, sealed
 
     async def _fetch(self, owner: Owner, path: str) -> Any:
-        token = self._tokens.issue("api", account_id=owner.account_id)
-        url = f"{self._api_url}/internal/instances/{owner.instance_id}/{path}"
+        return await self.ask_gateway(f"instances/{owner.instance_id}/{path}", account_id=owner.account_id)
+
+    async def ask_gateway(self, path: str, *, account_id: UUID | None = None) -> Any:
+        """What the gateway's internal route answers; raises GatewayUnavailable, PermanentError."""
+        token = self._tokens.issue("api", account_id=account_id)
+        url = f"{self._api_url}/internal/{path}"
         try:
             response = await self._http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
         except TransportError as error:

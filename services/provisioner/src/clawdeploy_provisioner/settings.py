@@ -47,6 +47,9 @@ class ProvisionerSettings(ServiceSettings):
     key_sweep_seconds: Annotated[float, Field(ge=0.2, le=86_400)] = 300.0
     orphan_age_seconds: Annotated[float, Field(ge=0)] = 120.0
     llm_key_grace_seconds: Annotated[float, Field(ge=0)] = 600.0
+    sealing_key_days: Annotated[float, Field(gt=0, le=36_500)] = 90.0
+    sealing_round_seconds: Annotated[float, Field(ge=0.05, le=86_400)] = 60.0
+    sealing_key_grace_seconds: Annotated[float, Field(ge=0)] = 600.0
     llm_call_seconds: Annotated[float, Field(ge=1, le=120)] = 10.0
 
     @field_validator("encryption_key", "encryption_key_previous")

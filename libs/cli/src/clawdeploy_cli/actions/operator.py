@@ -1,4 +1,4 @@
-"""An operator's work: replays and dead letters."""
+"""An operator's work: replays, dead letters and keys."""
 
 from clawdeploy_cli.client.connect import connect
 from clawdeploy_cli.client.http import Json
@@ -14,6 +14,18 @@ def replay_service(service: str, *, as_json: bool) -> None:
         print_json(done)
     else:
         say(f"{done['service']}: {done['events']} events applied again in {done['seconds']:.2f} s.")
+
+
+def rotate_sealing_key(*, as_json: bool) -> None:
+    """`claw rotate sealing-key`."""
+    with connect() as api:
+        done = api.post("/v1/admin/sealing-keys/rotate")
+    if as_json:
+        print_json(done)
+    else:
+        say(
+            f"Secrets are sealed to {done['sealing_key_id']} from now on; the old key goes after the last one is sealed again."
+        )
 
 
 def list_dead_letters(service: str | None, *, as_json: bool) -> None:

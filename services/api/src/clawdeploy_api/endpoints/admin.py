@@ -1,4 +1,4 @@
-"""Operators: dead letters of every service, and replays."""
+"""Operators: dead letters of every service, replays, and the sealing key."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -39,6 +39,16 @@ class Settled(BaseModel):
     service: ServiceName
     id: UUID
     state: Literal["parked", "dropped"]
+
+
+class SealingKeyRotated(BaseModel):
+    """The key that secrets are sealed to from now on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"sealing_key_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05"}]}
+    )
+
+    sealing_key_id: UUID
 
 
 @router.get("/dead-letters", responses=problems(403), summary="List dead letters")
@@ -108,6 +118,14 @@ async def replay(service: Service, mutation: TheMutation, _: OperatorSignedIn) -
         done = await gateway.service.replay.run()
         return ReplayResult(service=service, events=done.events, seconds=round(done.seconds, 3))
     return ReplayResult.model_validate(await gateway.forwarder.post(_target(service, "replay", timeout_s=REPLAY_S)))
+
+
+@router.post("/sealing-keys/rotate", responses=mutation_problems(403), summary="Rotate the sealing key")
+async def rotate_sealing_key(mutation: TheMutation, _: OperatorSignedIn) -> SealingKeyRotated:
+    """Seal new secrets to a new key from now on; those there are get sealed again to it, and the old key goes after the last."""
+    await _note(mutation, "sealing_key.rotate", mutation.person.account_id, "provisioner")
+    target = _target("provisioner", "operator/sealing-keys/rotate")
+    return SealingKeyRotated.model_validate(await mutation.gateway.forwarder.post(target))
 
 
 async def _note(mutation: TheMutation, action: str, subject: UUID, service: ServiceName) -> None:

@@ -212,9 +212,9 @@ class AgentSteps:
 
         async def record(unit: UnitOfWork) -> None:
             at = utc_now()
+            await unit.session.execute(_GONE, {"id": instance_id, "at": at})  # first: resealing adds no copy after it
             for table in ("secret_copies", "config_copies"):
                 await unit.session.execute(text(f"DELETE FROM {table} WHERE instance_id = :id"), {"id": instance_id})  # noqa: S608 - a constant
-            await unit.session.execute(_GONE, {"id": instance_id, "at": at})
             context.emit(unit, InstanceDestroyed(destroyed_at=at))
 
         return record
