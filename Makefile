@@ -45,6 +45,10 @@ openclaw-image: install ## an OpenClaw image for the docker provider, made here;
 test: install ## the whole suite, on real engines; choose with ARGS="tests/unit -k relay"
 	.venv/bin/pytest -n 2 $(ARGS)
 
+.PHONY: test-long
+test-long: install ## what takes minutes more: every image built and run, OpenClaw in a container, kills around containers (needs Docker, root)
+	.venv/bin/pytest -m long $(ARGS)
+
 .PHONY: bench
 bench: install ## measure beside bare baselines: a table, and build/bench.json; choose with ARGS="relay accept"
 	.venv/bin/python -m tests.bench $(ARGS)

@@ -1,6 +1,6 @@
 """What one member of the workspace needs, taken from the hash-checked lock: no resolver, the same versions and hashes.
 
-    locked.py MEMBER             the part of requirements.lock for a member (api, provisioner, monitor, billing, cli)
+    locked.py MEMBER …           the part of requirements.lock for members (api, provisioner, monitor, billing, cli)
     locked.py --members MEMBER   the folders of the workspace it is made of
     locked.py --package NAME     the part for one package
 
@@ -25,8 +25,8 @@ def main() -> int:
             lines = [entry.text for entry in entries() if entry.name == name]
         case ["--members", member]:
             lines = [f"./{folder(name).relative_to(ROOT)}" for name in sorted(members(PREFIX + member))]
-        case [member] if not member.startswith("-"):
-            lines = locked(members(PREFIX + member))
+        case [str(), *_] as names if not names[0].startswith("-"):
+            lines = locked(set[str]().union(*(members(PREFIX + name) for name in names)))
         case _:
             sys.stderr.write(__doc__ or "")
             return 2

@@ -13,6 +13,8 @@ from tests.chaos.conftest import Platform
 from tests.chaos.docker_provisioner import docker_settings
 from tests.chaos.test_provisioner_kills import BEGUN, DEPLOYED, DONE, told
 
+pytestmark = pytest.mark.long
+
 MAKING = [
     *(f"after {part}" for part in ("ensure_anchor", "_create", "ensure_server", "configure", "write")),
     *("before start", "after start"),

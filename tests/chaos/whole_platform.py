@@ -151,7 +151,7 @@ class WholePlatform:
         """An instance as the gateway shows it."""
         return await self.json("GET", f"/v1/instances/{instance_id}")
 
-    async def reaches(self, instance_id: str, status: str, *, seconds: float = 60) -> Json:
+    async def reaches(self, instance_id: str, status: str, *, seconds: float = 180) -> Json:
         """Wait until no operation is left and the status is this one."""
         shown: Json = {}
         try:
@@ -247,7 +247,7 @@ async def whole_platform(
         await platform.end()
 
 
-async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 60, pause: float = 0.2) -> None:
+async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 180, pause: float = 0.2) -> None:
     """Wait until a claim holds."""
     async with asyncio.timeout(seconds):
         while not await claim():

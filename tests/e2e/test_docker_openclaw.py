@@ -3,10 +3,14 @@
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from clawdeploy_provisioner.providers.protocol import ServerState
 from tests.e2e.docker_cells import cells_of
 from tests.e2e.openclaw import model_stand_in
 from tests.engines.docker_engine import OPENCLAW_IMAGE
+
+pytestmark = pytest.mark.long
 
 
 async def test_an_agent_in_a_container_answers_keeps_its_history_and_leaves_nothing(docker_with_openclaw: str) -> None:

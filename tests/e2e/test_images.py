@@ -20,6 +20,8 @@ from tests.engines.compose import CHECKOUT, document, interpolated, made_environ
 from tests.engines.ports import free_ports
 from tests.engines.wheels import RunningPostgres
 
+pytestmark = pytest.mark.long
+
 SERVICES = ("provisioner", "monitor", "billing", "api")
 BASES = ("python:3.11-slim-bookworm", "debian:bookworm-slim", "clawdeploy/debian:bookworm")
 OWN_AUTHORITIES = Path("/usr/local/share/ca-certificates")

@@ -58,7 +58,9 @@ class EventStream:
                 del self._open[account_id]
 
     async def _follow(self, account_id: UUID, position: int, still_welcome: StillWelcome) -> AsyncGenerator[bytes]:
-        yield format_sse_event(comment="connected")
+        yield format_sse_event(
+            comment="connected", id=str(position)
+        )  # so that who is cut off before the first event misses none
         sent_at = time.monotonic()
         while not self._stopping.is_set():
             signal = self._database.feed_grown.next(account_id)
