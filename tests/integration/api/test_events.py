@@ -78,7 +78,7 @@ def parse(body: str) -> list[Json]:
     found: list[Json] = []
     for block in body.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(":"))
-        if fields:
+        if "data" in fields:  # what has an id alone only says where the stream begins
             found.append(fields)
     return found
 

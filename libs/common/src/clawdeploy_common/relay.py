@@ -90,6 +90,7 @@ class Relay:
         self._ticked_at = utc_now() - TICK_EVERY
         self._tick_partition = 0
         self._republishing = False
+        self._connections: list[Any] = []
         self.connected = False
 
     async def run(self) -> None:
@@ -143,7 +144,7 @@ class Relay:
                 published = await self._round(connection, fresh=fresh) if leads else 0
             self.connected = True
             self._check_topic()
-            fresh = fresh and not leads
+            fresh = (fresh and not leads) or self._reconnected()
             if published < BATCH:
                 await self._database.outbox_filled.wait(self._settings.relay_poll_seconds)
 
@@ -151,6 +152,11 @@ class Relay:
         """Notice an emptied broker while there is nothing to send; the producer's metadata are at most five seconds old."""
         if self._producer.client.cluster.partitions_for_topic(self._topic) is None:
             raise TopicGone(self._topic)
+
+    def _reconnected(self) -> bool:
+        """Whether a connection was made anew: it may lead to an emptied broker whose topic a consumer has already made again."""
+        before, self._connections = self._connections, list(self._producer.client._conns.values())
+        return any(connection not in before for connection in self._connections)
 
     async def _lead(self, connection: AsyncConnection) -> bool:
         await connection.execute(_GUARD)
