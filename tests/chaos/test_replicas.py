@@ -43,13 +43,19 @@ async def platform() -> AsyncGenerator[WholePlatform]:
         await postgres.start()
         await kafka.start()
         async with whole_platform(folder / "services", postgres=postgres, kafka=settings, more=more) as platform:
-            for service in SERVICES:
-                await started(platform, second(service))
             yield platform
     finally:
         kafka.kill()
         postgres.remove()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+async def _two_of_each(platform: WholePlatform) -> None:
+    """Start the replicas; the test before may have ended them."""
+    for name in map(second, SERVICES):
+        if not await platform.is_ready(name):
+            await started(platform, name)
 
 
 async def started(platform: WholePlatform, name: str) -> None:

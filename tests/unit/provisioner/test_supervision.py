@@ -1,6 +1,7 @@
 """What supervision decides, from what was seen."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,15 @@ def launch(*, automatic: bool = False, boot: str | None = None) -> Launch:
     )
 
 
-def sight(folder: Path, *, running: bool, ready: bool = True, disk_free: int = 10**12, **changes: Any) -> Sight:
+def sight(
+    folder: Path,
+    *,
+    running: bool,
+    ready: bool = True,
+    disk_free: int = 10**12,
+    restarted_minutes_ago: Sequence[float] = (),
+    **changes: Any,
+) -> Sight:
     server_id = new_id()
     fields: dict[str, Any] = {
         "server_id": server_id,
@@ -45,6 +54,7 @@ def sight(folder: Path, *, running: bool, ready: bool = True, disk_free: int = 1
         "created_at": datetime.now(UTC),
         "desired": "running",
         "launch": launch(),
+        "restarts": [datetime.now(UTC) - timedelta(minutes=minutes) for minutes in restarted_minutes_ago],
     }
     record = ServerRecord(**(fields | changes))
     files = ServerDirectory(folder / str(server_id))
@@ -70,10 +80,6 @@ def settings(tmp_path: Path) -> ProcessSettings:
     )
 
 
-def restarts(count: int, *, minutes_ago: float) -> list[datetime]:
-    return [datetime.now(UTC) - timedelta(minutes=minutes_ago)] * count
-
-
 @pytest.mark.parametrize(
     ("seen", "verdict"),
     [
@@ -81,9 +87,9 @@ def restarts(count: int, *, minutes_ago: float) -> list[datetime]:
         ({"running": False, "desired": "stopped"}, Verdict.NOTHING),
         ({"running": False, "failure": Failure(reason="said")}, Verdict.NOTHING),
         ({"running": False}, Verdict.RESTART),
-        ({"running": False, "restarts": restarts(2, minutes_ago=1)}, Verdict.RESTART),
-        ({"running": False, "restarts": restarts(3, minutes_ago=1)}, Verdict.GIVE_UP),
-        ({"running": False, "restarts": restarts(3, minutes_ago=6)}, Verdict.RESTART),
+        ({"running": False, "restarted_minutes_ago": [1, 1]}, Verdict.RESTART),
+        ({"running": False, "restarted_minutes_ago": [1, 1, 1]}, Verdict.GIVE_UP),
+        ({"running": False, "restarted_minutes_ago": [6, 6, 6]}, Verdict.RESTART),
         ({"running": False, "ready": False}, Verdict.GIVE_UP),
         ({"running": False, "ready": False, "launch": launch(automatic=True)}, Verdict.RESTART),
         ({"running": False, "launch": launch(boot="another boot")}, Verdict.RESUME),
