@@ -41,6 +41,11 @@ class Local:
             command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=280, check=False
         )
 
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command, without waiting for its end."""
+        command = [str(CLAW), *arguments]
+        return subprocess.Popen(command, env=self.environment, cwd=self.folder, stdout=subprocess.DEVNULL)
+
     def services(self) -> dict[str, dict[str, Any]]:
         """`claw status --json`, by name."""
         answered = json.loads(self.claw("status", "--json").stdout)
@@ -48,7 +53,12 @@ class Local:
 
     def supervisor(self) -> int:
         """Pid of the supervisor."""
-        return json.loads((self.folder / "home" / "run" / "state.json").read_text())["supervisor"]["pid"]
+        return json.loads(self.record.read_text())["supervisor"]["pid"]
+
+    @property
+    def record(self) -> Path:
+        """Where the supervisor writes what it knows."""
+        return self.folder / "home" / "run" / "state.json"
 
 
 def open_folder() -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 from clawdeploy_cli.processes import identify, wait_gone
 from clawdeploy_cli.secret_store import Secrets
+from clawdeploy_cli.supervisor.state import read_record
 from tests.e2e.local import Local, open_folder, until
 
 PROCESSES = {"postgres", "broker", "openrouter-stand-in", "provisioner", "monitor", "billing", "api"}
@@ -109,3 +110,14 @@ def test_down_ends_every_process_and_keeps_the_data(local: Local) -> None:
     assert local.claw("ls").returncode == 4
     assert local.claw("up").returncode == 0
     assert json.loads(local.claw("api", "GET", "/v1/me").stdout)["id"] == json.loads(account)["id"]
+
+
+def test_up_waits_for_a_down_that_is_under_way(local: Local) -> None:
+    before = local.supervisor()
+    with local.begin("down") as down:
+        until(lambda: (record := read_record(local.record)) is None or record.stopping)
+        came_up = local.claw("up")
+    assert (down.returncode, came_up.returncode) == (0, 0)
+    assert "Ready" in came_up.stderr + came_up.stdout
+    assert local.supervisor() != before
+    assert local.claw("status").returncode == 0

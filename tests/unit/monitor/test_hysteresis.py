@@ -64,8 +64,16 @@ def test_what_nobody_looked_at_for_a_while_is_unknown(
 ) -> None:
     """INVARIANT: status is honest: a platform that was down does not vouch for what it saw before."""
     now = START + timedelta(seconds=silence)
-    found = remembered(Health(process=process), observed_at=START, now=now, patience=PATIENCE)
+    found = remembered(Health(process=process), observed_at=START, now=now, since=None, patience=PATIENCE)
     assert found.process is expected
+
+
+@pytest.mark.parametrize(("began", "expected"), [(-1, ProcessHealth.HEALTHY), (1, ProcessHealth.UNKNOWN)])
+def test_what_another_observer_saw_before_this_one_began_is_unknown(began: float, expected: ProcessHealth) -> None:
+    """INVARIANT: status is honest: a platform that was stopped for a few seconds has its agents starting, not healthy."""
+    times = {"observed_at": START, "now": START + timedelta(seconds=2), "since": START + timedelta(seconds=began)}
+    found = remembered(HEALTHY, **times, patience=PATIENCE)
+    assert (found.process, found.channel) == (expected, HEALTHY.channel)
 
 
 @pytest.mark.parametrize("state", [ServerState.GONE, ServerState.ERROR])

@@ -6,14 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from clawdeploy_cli.errors import Failed, NotReady
 from clawdeploy_cli.home import Home
 from clawdeploy_cli.processes import send_signal, wait_gone
 from clawdeploy_cli.settings import ENV_FILE_VARIABLE, CliSettings, env_file
 from clawdeploy_cli.supervisor.instances import park_instances
-from clawdeploy_cli.supervisor.lock import HomeIsSupervised, HomeLock
+from clawdeploy_cli.supervisor.lock import GLANCE_S, HomeIsSupervised, HomeLock
 from clawdeploy_cli.supervisor.logs import last_lines, open_log, rotate
 from clawdeploy_cli.supervisor.preflight import end_leftovers, make_ready
 from clawdeploy_cli.supervisor.state import PlatformRecord, ServiceState, read_record
@@ -32,18 +32,22 @@ def running(home: Home) -> PlatformRecord | None:
     return record if record is not None and record.is_current else None
 
 
-def start(settings: CliSettings, *, home: Home, foreground: bool) -> bool:
-    """Start the supervisor in the background; False when the platform runs already.
+def start(settings: CliSettings, *, home: Home, foreground: bool, on_stopping: Callable[[], None]) -> bool:
+    """Start the supervisor in the background; False when the platform runs already. One that is just ending is awaited.
 
     Args:
         settings: as loaded; the supervisor loads them again by itself.
         home: where.
         foreground: the supervisor (and so the platform) ends, in order, when this process ends, however it ends.
+        on_stopping: called once when there is an end to wait for.
 
     Raises:
         Refused: the home or a port cannot be used.
     """
     home.ensure()
+    if _is_ending(home):
+        on_stopping()
+        _await_end(home)
     try:
         with _locked(home):
             make_ready(home, settings)
@@ -51,6 +55,18 @@ def start(settings: CliSettings, *, home: Home, foreground: bool) -> bool:
         return False
     _spawn_supervisor(home, foreground=foreground)
     return True
+
+
+def _await_end(home: Home) -> None:
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while _is_ending(home) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+def _is_ending(home: Home) -> bool:
+    """Whether the home is still in the hands of a supervisor that was told to end, or of a `claw down`."""
+    record = read_record(home.state_file)
+    return (record is None or record.stopping or not record.is_current) and _is_supervised(home)
 
 
 def await_ready(home: Home, *, on_progress: Progress, within_s: float = READY_WITHIN_S) -> PlatformRecord:
@@ -87,17 +103,23 @@ def stop(home: Home, *, on_progress: Progress | None = None) -> int:
             on_progress(running(home))
         if time.monotonic() > deadline:
             raise Failed(f"The supervisor (pid {record.supervisor.pid}) does not end.", hint=f"See {home.logs}")
-    return len(record.services) + _stop_without_supervisor(home)
+    with suppress(HomeIsSupervised):  # by a `claw up` that waited for this
+        _end_what_is_left(home)
+    return len(record.services)
 
 
 def _stop_without_supervisor(home: Home) -> int:
     if not home.exists:
         return 0
     try:
-        with _locked(home):
-            return end_leftovers(home) + park_instances(home)
+        return _end_what_is_left(home)
     except HomeIsSupervised:
         raise NotReady("The platform is just starting or ending.", hint="Try again in a moment.") from None
+
+
+def _end_what_is_left(home: Home) -> int:
+    with _locked(home):
+        return end_leftovers(home) + park_instances(home)
 
 
 def _refuse_hopeless(home: Home, record: PlatformRecord | None, *, seen: bool) -> bool:
@@ -128,7 +150,7 @@ def _raise_if_still_unsupervised(home: Home) -> None:
 
 def _is_supervised(home: Home) -> bool:
     try:
-        with _locked(home):
+        with _locked(home, within_s=0):
             return False
     except HomeIsSupervised:
         return True
@@ -159,10 +181,10 @@ def _tied_to_us(command: list[str]) -> list[str]:
 
 
 @contextmanager
-def _locked(home: Home) -> Generator[None]:
+def _locked(home: Home, *, within_s: float = GLANCE_S) -> Generator[None]:
     lock = HomeLock(home.lock_file)
     try:
-        lock.acquire()
+        lock.acquire(within_s=within_s)
         yield
     finally:
         lock.release()

@@ -66,12 +66,19 @@ def judge(health: Health, probed: Probed, *, started_at: datetime | None, patien
     return _failed(replace(health, detail=detail), probed.at, started_at, patience)
 
 
-def remembered(health: Health, *, observed_at: datetime | None, now: datetime, patience: Patience) -> Health:
-    """The verdict so far, unless nobody looked for a while: what was well before we stood still may not be well now."""
-    kept = health.process not in {ProcessHealth.HEALTHY, ProcessHealth.UNHEALTHY}
-    if kept or (observed_at is not None and now - observed_at <= patience.memory):
+def remembered(
+    health: Health, *, observed_at: datetime | None, now: datetime, since: datetime | None, patience: Patience
+) -> Health:
+    """The verdict so far, unless nobody looked for a while, or not since the observer began (``since``).
+
+    What was well before we stood still may not be well now. The channel is judged by its own series.
+    """
+    if health.process not in {ProcessHealth.HEALTHY, ProcessHealth.UNHEALTHY}:
         return health
-    return Health(impairment=health.impairment)
+    earliest = max(now - patience.memory, since or now - patience.memory)
+    if observed_at is not None and observed_at >= earliest:
+        return health
+    return replace(health, process=ProcessHealth.UNKNOWN, detail=None, failures=0, successes=0)
 
 
 def lost(health: Health, *, detail: str | None) -> Health:

@@ -6,10 +6,12 @@ just now, so it is skipped, not waited for.
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy import insert, select
 
+from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.outages import is_outage
 from clawdeploy_common.wakeup import Wakeup
@@ -44,6 +46,7 @@ class ResultWriter:
         self._patience = patience
         self._waiting: list[Result] = []
         self._arrived = Wakeup()
+        self._began: datetime | None = None
 
     def add(self, result: Result) -> None:
         """Have a result written. While the database is away the oldest are dropped: newer ones follow within seconds."""
@@ -52,7 +55,8 @@ class ResultWriter:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Write until cancelled."""
+        """Write until cancelled; verdicts from before are not taken over."""
+        self._began = utc_now()
         while True:
             await self._arrived.wait(60)
             await asyncio.sleep(_FLUSH_S)
@@ -89,7 +93,11 @@ class ResultWriter:
 
     def _judge(self, unit: UnitOfWork, watch: Watch, probed: Probed) -> None:
         before = remembered(
-            watches.health_of(watch), observed_at=watch.observed_at, now=probed.at, patience=self._patience
+            watches.health_of(watch),
+            observed_at=watch.observed_at,
+            now=probed.at,
+            since=self._began,
+            patience=self._patience,
         )
         health = judge(before, probed, started_at=watch.started_at, patience=self._patience)
         watches.say(unit, watch, health, at=probed.at)

@@ -9,7 +9,7 @@ from clawdeploy_cli.actions.await_change import follow, raise_unless_succeeded
 from clawdeploy_cli.actions.chat import chat_path, stream_answer, write_answer
 from clawdeploy_cli.actions.cost import cost_path, print_cost
 from clawdeploy_cli.actions.install import Installation
-from clawdeploy_cli.actions.platform import STAND_IN_NOTICE, stay, stop_shown, terminable
+from clawdeploy_cli.actions.platform import STAND_IN_NOTICE, say_stopping, stay, stop_shown, terminable
 from clawdeploy_cli.client.connect import connect
 from clawdeploy_cli.client.http import ApiClient, Json
 from clawdeploy_cli.client.operations import active_operation
@@ -35,7 +35,7 @@ def run_demo() -> None:
     settings = load_settings()
     home = open_home(settings.home)
     with terminable():
-        started = control.start(settings, home=home, foreground=True)
+        started = control.start(settings, home=home, foreground=True, on_stopping=say_stopping)
         try:
             record = _await_platform(home, started=started)
             _play(record, home, began=began)

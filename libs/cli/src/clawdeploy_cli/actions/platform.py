@@ -29,7 +29,7 @@ def bring_up(*, foreground: bool, as_json: bool) -> None:
     settings = load_settings()
     home = open_home(settings.home)
     with terminable():
-        started = control.start(settings, home=home, foreground=foreground)
+        started = control.start(settings, home=home, foreground=foreground, on_stopping=say_stopping)
         record = await_shown(home, started=started)
         if as_json:
             print_json(status_json(record))
@@ -51,6 +51,11 @@ def await_shown(home: Home, *, started: bool) -> PlatformRecord:
         if started:
             stop_shown(home)
         raise
+
+
+def say_stopping() -> None:
+    """Tell why nothing starts yet."""
+    say("The platform is just starting or stopping: waiting …")
 
 
 def stay(home: Home) -> None:
