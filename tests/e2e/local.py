@@ -6,8 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from clawdeploy_provisioner.providers.process.settings import reachable
@@ -19,11 +20,12 @@ CLAW = Path(sys.executable).with_name("claw")
 
 
 class Local:
-    """One platform with its own home and port."""
+    """One platform with its own home and port; ``more`` is added to what its commands find in their environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, more: Mapping[str, str] = MappingProxyType({})) -> None:
         folder.mkdir()
         self.folder = folder
+        self._more = more
         [self.port] = free_ports(1)
 
     @property
@@ -32,7 +34,7 @@ class Local:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         own = {"CLAWDEPLOY_HOME": str(self.folder / "home"), "CLAWDEPLOY_PORT": str(self.port)}
         own["CLAWDEPLOY_PROVIDERS"] = "process"  # whatever engine this machine has
-        return {**kept, **own, "CLAWDEPLOY_TOOLS_DIR": str(reachable(TOOLS))}
+        return {**kept, **own, "CLAWDEPLOY_TOOLS_DIR": str(reachable(TOOLS)), **self._more}
 
     def claw(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

@@ -105,7 +105,7 @@ def stop(home: Home, *, on_progress: Progress | None = None) -> int:
             raise Failed(f"The supervisor (pid {record.supervisor.pid}) does not end.", hint=f"See {home.logs}")
     with suppress(HomeIsSupervised):  # by a `claw up` that waited for this
         _end_what_is_left(home)
-    return len(record.services)
+    return sum(service.identity is not None for service in record.services)
 
 
 def _stop_without_supervisor(home: Home) -> int:
