@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from clawdeploy_billing.usage import micros_of
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import NotFound, PermanentError, TemporaryError
-from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, HTTPError, Response
+from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, HTTPError, Response, retry_after
 
 log = structlog.get_logger()
 
@@ -109,16 +109,10 @@ def _raise_for(response: Response) -> None:
     if status == _NOT_FOUND:
         raise LlmKeyNotFound
     if status == _TOO_MANY:
-        raise RateLimited("OpenRouter limits our rate", retry_after=_retry_after(response))
+        raise RateLimited("OpenRouter limits our rate", retry_after=retry_after(response, default=60))
     if status in _REFUSED:
         raise ManagementKeyRefused(f"OpenRouter answered {status} to the management key")
     raise OpenRouterAway(f"OpenRouter answered {status}")
-
-
-def _retry_after(response: Response) -> float:
-    """Seconds to wait (RFC 9110 §10.2.3; OpenRouter sends the number form), a minute when it does not say."""
-    value = response.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else 60.0
 
 
 def _reading(item: Any, read_at: datetime) -> Reading:

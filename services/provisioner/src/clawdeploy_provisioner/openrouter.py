@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from clawdeploy_common.errors import PermanentError, TemporaryError
-from clawdeploy_common.http import AsyncClient, Response, TransportError
+from clawdeploy_common.http import AsyncClient, Response, TransportError, retry_after
 from clawdeploy_provisioner.metrics import PROVIDER_CALLS
 
 _PAGE = 100
@@ -118,15 +118,12 @@ class OpenRouterKeys:
 def _checked(response: Response) -> Any:
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise OpenRouterUnavailable(f"OpenRouter answered {status}", retry_after=_retry_after(response))
+        raise OpenRouterUnavailable(
+            f"OpenRouter answered {status}", retry_after=retry_after(response, default=_DEFAULT_RETRY_S)
+        )
     if status >= HTTPStatus.BAD_REQUEST:
         raise OpenRouterRefused(f"OpenRouter answered {status}: {_message(response)}")
     return response.json()
-
-
-def _retry_after(response: Response) -> float:
-    value = response.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else _DEFAULT_RETRY_S
 
 
 def _message(response: Response) -> str:
