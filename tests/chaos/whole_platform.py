@@ -56,9 +56,11 @@ class WholePlatform:
         databases: Mapping[str, ServiceDatabase],
         admin_url: str,
         more: Mapping[str, str],
+        python_path: str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._more = more
+        self._python_path = python_path
         self.folder = folder
         self.kafka = kafka
         self.admin_url = admin_url
@@ -195,7 +197,8 @@ class WholePlatform:
     def _environment(self, name: str) -> dict[str, str]:
         service = _service(name)
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        common = {**kept, "PYTHONPATH": str(CHECKOUT), "OPENROUTER_MANAGEMENT_KEY": MANAGEMENT_KEY}
+        path = self._python_path if name in SERVICES else str(CHECKOUT)
+        common = {**kept, "PYTHONPATH": path, "OPENROUTER_MANAGEMENT_KEY": MANAGEMENT_KEY}
         if service == "openrouter":
             return common
         return {
@@ -230,16 +233,23 @@ class WholePlatform:
 
 @asynccontextmanager
 async def whole_platform(
-    folder: Path, *, postgres: RunningPostgres, kafka: Mapping[str, str], more: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    *,
+    postgres: RunningPostgres,
+    kafka: Mapping[str, str],
+    more: Mapping[str, str] = MappingProxyType({}),
+    python_path: str = str(CHECKOUT),
 ) -> AsyncGenerator[WholePlatform]:
     """The platform over a PostgreSQL of the test's own and the broker that ``kafka`` (settings of clients) names.
 
-    ``more`` is added to the services' environment.
+    ``more`` is added to the services' environment; under ``python_path`` first replicas find their code.
     """
     passwords = {role: secrets.token_urlsafe(16) for role in role_names()}
     databases = await prepare_database(postgres.admin_url, database="clawdeploy", passwords=passwords)
     admin_url = with_database(postgres.admin_url, database="clawdeploy")
-    platform = WholePlatform(folder, kafka=kafka, databases=databases, admin_url=admin_url, more=more)
+    platform = WholePlatform(
+        folder, kafka=kafka, databases=databases, admin_url=admin_url, more=more, python_path=python_path
+    )
     try:
         await platform.start_all()
         yield platform

@@ -5,11 +5,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-import pytest
 from fastapi import APIRouter
-from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.responses import StreamingResponse
-from tests.engines.databases import Database, Postgres
+from tests.engines.databases import Database
 from tests.engines.ports import free_ports
 from tests.engines.wheels import RunningPostgres
 from tests.integration.machinery import throwaway
@@ -19,10 +17,8 @@ from tests.integration.machinery.throwaway.models import metadata
 from uvicorn import Config
 
 from clawdeploy_cli.engines.database import prepare_database, role_names
-from clawdeploy_common.database import async_url
 from clawdeploy_common.http import AsyncClient
 from clawdeploy_common.internal import Caller
-from clawdeploy_common.migrating import differences, migrate
 from clawdeploy_common.service import Service
 from clawdeploy_common.service import _Server as Server  # pyright: ignore[reportPrivateUsage]
 
@@ -142,22 +138,3 @@ async def test_internal_routes_ask_for_a_token_of_this_service(database: Databas
             while (await client.get("/readyz")).json()["consumers"] != "connected":
                 await asyncio.sleep(0.05)
         assert (await client.post("/internal/replay", headers=operator)).json()["events"] == 0
-
-
-@pytest.fixture
-async def empty(postgres: Postgres) -> AsyncGenerator[Database]:
-    database = await postgres.create()
-    yield database
-    await postgres.drop(database)
-
-
-async def test_two_processes_migrate_at_once(empty: Database) -> None:
-    """INVARIANT: replicas that start together bring the schema up to date once; models and migrations agree."""
-    url = empty.url("api")
-    await asyncio.gather(
-        *(migrate(url, schema="api", package_file=throwaway.__file__, metadata=metadata) for _ in range(4))
-    )
-    engine = create_async_engine(async_url(url), connect_args={"server_settings": {"search_path": "api"}})
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences, metadata) == []
-    await engine.dispose()

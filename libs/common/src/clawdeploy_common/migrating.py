@@ -19,11 +19,14 @@ log = structlog.get_logger()
 _LOCK = 0x6D696772  # "migr"
 _VERSION_TABLE = "schema_version"
 _LOCK_NOT_AVAILABLE = "55P03"
+_TURN_S, _TABLE_S = 10, 1
+"""How long to wait for another replica that migrates, which disturbs nobody, and for a table: whoever comes later waits behind us."""
 
 
 async def migrate(database_url: str, *, schema: str, package_file: str, metadata: MetaData) -> None:
-    """Bring the schema to this code's revision; waits while the database is away.
+    """Bring the schema to this code's revision; waits while the database is away or a table is in use for long.
 
+    A schema that is ahead of this code is left alone: a newer release's replica was here first, and its schema serves us too.
     ``package_file`` is the ``__file__`` of the service's package; its revisions are in ``migrations/versions`` beside it.
     """
     delay = 0.2
@@ -53,10 +56,11 @@ async def _migrate(database_url: str, *, schema: str, directory: Path, metadata:
     )
     try:
         async with engine.begin() as connection:
-            await connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{_TURN_S}s'"))
             await connection.execute(
                 text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))"), {"lock": _LOCK}
             )
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{_TABLE_S}s'"))
             await connection.run_sync(_upgrade, directory, metadata)
     finally:
         await engine.dispose()
@@ -76,6 +80,9 @@ def _upgrade(connection: Connection, directory: Path, metadata: MetaData) -> Non
         connection, opts={"version_table": _VERSION_TABLE, "fn": steps, "target_metadata": metadata, "script": script}
     )
     before = context.get_current_revision()
+    if before is not None and before not in {revision.revision for revision in script.walk_revisions()}:
+        log.info("schema.newer", revision=before, ours=script.get_current_head())
+        return
     with Operations.context(context):
         context.run_migrations()
     after = context.get_current_revision()
