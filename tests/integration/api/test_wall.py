@@ -42,11 +42,14 @@ OPERATIONS = [
     for path, methods in document()["paths"].items()
     for method, operation in methods.items()
 ]
+AGENTS = ["on-server agent"]  # known by secrets of their own, of no account
 FOREIGN = [
-    found for found in OPERATIONS if "_id}" in found[1] and found[3] != ["admin"] and "account_id" not in found[1]
+    found
+    for found in OPERATIONS
+    if "_id}" in found[1] and found[3] not in (["admin"], AGENTS) and "account_id" not in found[1]
 ]
 OPERATORS = [found for found in OPERATIONS if found[3] == ["admin"] or found[1].startswith("/v1/accounts")]
-SIGNED_IN = [found for found in OPERATIONS if found[1].startswith("/v1/")]
+SIGNED_IN = [found for found in OPERATIONS if found[1].startswith("/v1/") and found[3] != AGENTS]
 
 
 def names(found: list[tuple[str, str, str, list[str]]]) -> list[Any]:
@@ -185,3 +188,13 @@ async def test_operators_see_every_accounts_instances(platform: Platform, tenant
     accounts = await platform.admin.get("/v1/accounts", limit=1)
     rest = await platform.admin.get("/v1/accounts", cursor=accounts["next_cursor"])
     assert {item["id"] for item in accounts["items"] + rest["items"]} == {str(platform.admin.id), str(tenant.id)}
+
+
+@pytest.mark.parametrize("found", [found for found in OPERATIONS if found[3] == AGENTS], ids=lambda found: found[2])
+async def test_an_agents_route_asks_for_the_agents_secret(
+    platform: Platform, found: tuple[str, str, str, list[str]]
+) -> None:
+    method, path, name, _ = found
+    answer = await platform.client().request(method, path.replace("{configuration_id}", "x"), json={})
+    expected = (503, "service-unavailable") if name == "agent_program" else (401, "agent-unknown")
+    assert (answer.status_code, answer.json()["code"]) == expected

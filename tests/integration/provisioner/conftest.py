@@ -26,7 +26,9 @@ from clawdeploy_common.records import Record
 from clawdeploy_common.service import Service
 from clawdeploy_emulators import OpenRouterSettings, create_openrouter
 from clawdeploy_events.deployments import DeploymentPlan, DeploymentRequested, InstanceDestroyRequested
+from clawdeploy_provisioner.encryption import EncryptionKeys
 from clawdeploy_provisioner.main import build
+from clawdeploy_provisioner.secret_store import SecretStore
 from clawdeploy_provisioner.settings import ProvisionerSettings
 
 MANAGEMENT_KEY = "sk-or-v1-management-" + "0" * 44
@@ -62,6 +64,13 @@ class Platform:
         self.openrouter = openrouter
         self.moments = moments
         self.gateway = gateway
+        self.secrets = SecretStore(
+            service.database,
+            http=openrouter,
+            api_url="http://api",
+            tokens=service.tokens,
+            encryption=EncryptionKeys(current=b"k" * 32, previous=None),
+        )
         self._versions: dict[UUID, int] = {}
 
     async def send(self, event: Event, *, key: UUID, account_id: UUID) -> None:

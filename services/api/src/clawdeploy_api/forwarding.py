@@ -32,6 +32,7 @@ class Target:
     account_id: UUID | None
     operator: bool = False
     query: Mapping[str, str | int | None] = field(default_factory=dict[str, str | int | None])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeout_s: float = 10.0
 
 
@@ -57,9 +58,9 @@ class Forwarder:
         """A JSON object; raises Refused, ServiceUnavailable."""
         return await self._call("GET", target)
 
-    async def post(self, target: Target) -> dict[str, Any]:
+    async def post(self, target: Target, *, body: bytes | None = None) -> dict[str, Any]:
         """The same, asking for something to be done; empty for an answer without content."""
-        return await self._call("POST", target)
+        return await self._call("POST", target, body)
 
     async def stream(self, method: str, target: Target, *, body: bytes | None = None) -> StreamingResponse:
         """Pass an answer through as it comes; when the caller leaves, the call behind is ended too."""
@@ -86,11 +87,16 @@ class Forwarder:
             _pass_through(target, response, kept), status_code=response.status_code, media_type=media_type
         )
 
-    async def _call(self, method: str, target: Target) -> dict[str, Any]:
+    async def _call(self, method: str, target: Target, body: bytes | None = None) -> dict[str, Any]:
         timeout = Timeout(target.timeout_s, connect=min(CONNECT_S, target.timeout_s))
         try:
             response = await self._http.request(
-                method, self._url(target), headers=self._headers(target, None), params=_query(target), timeout=timeout
+                method,
+                self._url(target),
+                headers=self._headers(target, body),
+                params=_query(target),
+                content=body,
+                timeout=timeout,
             )
         except TransportError as error:
             raise _away(target, error) from error
@@ -103,7 +109,7 @@ class Forwarder:
 
     def _headers(self, target: Target, body: bytes | None) -> dict[str, str]:
         token = self._tokens.issue(target.service, account_id=target.account_id, operator=target.operator)
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {**target.headers, "Authorization": f"Bearer {token}"}
         return headers if body is None else {**headers, "Content-Type": "application/json"}
 
 

@@ -21,6 +21,7 @@ from clawdeploy_api.endpoints import (
     front,
     instances,
     internal,
+    on_server,
     operations,
 )
 from clawdeploy_api.engines import Engines
@@ -140,7 +141,7 @@ def _operation_id(route: APIRoute) -> str:
 
 def _versioned() -> APIRouter:
     router = APIRouter(prefix="/v1")
-    for part in (instances, actions, agent, operations, events, cost, catalogue, accounts, admin):
+    for part in (instances, actions, agent, operations, events, cost, catalogue, accounts, admin, on_server):
         router.include_router(part.router)
     router.include_router(operations.deployments)
     return router

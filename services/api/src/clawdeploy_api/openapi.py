@@ -25,6 +25,7 @@ TAGS = [
     {"name": "cost", "description": "What things have cost by now, in micro-units."},
     {"name": "accounts", "description": "One's own account; for operators, everybody's."},
     {"name": "admin", "description": "For operators."},
+    {"name": "on-server agent", "description": "For the program that runs beside OpenClaw on a cloud server."},
     {"name": "front", "description": "No sign-in."},
     {"name": "health", "description": "For machines that watch machines."},
 ]

@@ -14,6 +14,7 @@ from clawdeploy_common.telemetry import traced
 from clawdeploy_provisioner.agents import Agents
 from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
+from clawdeploy_provisioner.endpoints.on_server import on_server_router
 from clawdeploy_provisioner.endpoints.operators import operator_router
 from clawdeploy_provisioner.endpoints.sealing import sealing_router
 from clawdeploy_provisioner.inventory import Inventory
@@ -21,6 +22,7 @@ from clawdeploy_provisioner.key_sweep import KeySweep
 from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
 from clawdeploy_provisioner.metrics import watch_disk
 from clawdeploy_provisioner.models import metadata
+from clawdeploy_provisioner.on_server.desk import AgentDesk
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
@@ -119,6 +121,7 @@ def build(
         plane.router(),
         operator_router(service.database, parts.docker),
         sealing_router(service.database, parts.resealing),
+        on_server_router(_desk(parts)),
     ]
     return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)
 
@@ -151,6 +154,16 @@ def _parts(
             max_age=timedelta(days=settings.sealing_key_days),
             grace=timedelta(seconds=settings.sealing_key_grace_seconds),
         ),
+    )
+
+
+def _desk(parts: Parts) -> AgentDesk:
+    settings = parts.settings
+    return AgentDesk(
+        parts.service.database,
+        parts.secrets,
+        rest=timedelta(seconds=settings.agent_heartbeat_seconds),
+        busy=timedelta(seconds=settings.agent_busy_heartbeat_seconds),
     )
 
 

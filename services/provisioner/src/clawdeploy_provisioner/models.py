@@ -7,46 +7,19 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Text,
-    Uuid,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from clawdeploy_common.tables import OWNED, add_common_tables
+from clawdeploy_common.tables import OWNED
+from clawdeploy_provisioner.base import Base, metadata
+from clawdeploy_provisioner.on_server import tables
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-    }
-)
-common = add_common_tables(metadata)
-
-
-class Base(DeclarativeBase):
-    """Declarative base of the provisioner."""
-
-    metadata = metadata
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own protocol
-        datetime: DateTime(timezone=True),
-        UUID: Uuid,
-        str: Text,
-        dict[str, Any]: JSONB,
-        bytes: LargeBinary,
-        int: Integer,
-    }
+__all__ = ["metadata", "tables"]
 
 
 class Instance(Base):

@@ -15,6 +15,8 @@ from clawdeploy_provisioner.agents import IDENTITY_PURPOSE
 from clawdeploy_provisioner.encryption import EncryptionKeys, OpenedBy
 from clawdeploy_provisioner.llm_keys import SECRET_PURPOSE
 from clawdeploy_provisioner.metrics import ENCRYPTED_ROWS
+from clawdeploy_provisioner.on_server.desk import CONFIGURATION_PURPOSE
+from clawdeploy_provisioner.on_server.registry import SSH_KEY_PURPOSE
 from clawdeploy_provisioner.sealing_keys import KEY_PURPOSE
 
 log = structlog.get_logger()
@@ -52,6 +54,8 @@ EVERYTHING = (
     SEALING_KEYS,
     Wrapped(table="llm_keys", column="secret", purpose=SECRET_PURPOSE),
     Wrapped(table="instances", column="identity", purpose=IDENTITY_PURPOSE),
+    Wrapped(table="server_agents", column="ssh_key", purpose=SSH_KEY_PURPOSE),
+    Wrapped(table="agent_configurations", column="content", purpose=CONFIGURATION_PURPOSE),
 )
 
 

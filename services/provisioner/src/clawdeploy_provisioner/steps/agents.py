@@ -213,7 +213,7 @@ class AgentSteps:
         async def record(unit: UnitOfWork) -> None:
             at = utc_now()
             await unit.session.execute(_GONE, {"id": instance_id, "at": at})  # first: resealing adds no copy after it
-            for table in ("secret_copies", "config_copies"):
+            for table in ("secret_copies", "config_copies", "agent_configurations"):
                 await unit.session.execute(text(f"DELETE FROM {table} WHERE instance_id = :id"), {"id": instance_id})  # noqa: S608 - a constant
             context.emit(unit, InstanceDestroyed(destroyed_at=at))
 

@@ -1,0 +1,1 @@
+"""The on-server agent: its program, what it may ask, and what it said last (docs/on-server-agent.md)."""
