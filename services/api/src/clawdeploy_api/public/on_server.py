@@ -6,7 +6,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 _ID = "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05"
-_CREDENTIAL = "Vn0sX3mQe7yZ1pTtW5uKc8RbLh2dGfJaEoIiNqMwPzY"  # pragma: allowlist secret
 Line = Annotated[str, Field(max_length=2000)]
 
 
@@ -26,7 +25,7 @@ class Registered(BaseModel):
             "examples": [
                 {
                     "server_id": _ID,
-                    "credential": _CREDENTIAL,
+                    "credential": "43 characters of base64url",
                     "heartbeat_seconds": 2,
                     "configuration_seconds": 120,
                 }
@@ -121,7 +120,7 @@ class AgentConfiguration(BaseModel):
                     "id": _ID,
                     "version": 1,
                     "document": {"gateway": {"mode": "local", "port": 18789}},
-                    "environment": {"LLM_API_KEY": "sk-or-v1-…"},
+                    "environment": {"LANG": "C.UTF-8"},
                     "plugins": [],
                 }
             ]
