@@ -1,8 +1,5 @@
 """The stand-in of OpenRouter, mounted in process or served on a loopback port."""
 
-import socket
-import threading
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,11 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from clawdeploy_emulators import OpenRouterSettings, create_openrouter
 from tests.contracts.openrouter_description import judge
+from tests.contracts.serving import served
 
 MANAGEMENT_KEY = "sk-or-v1-" + "7" * 64
 SATURDAY = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -97,15 +94,5 @@ def openrouter_address(tmp_path: Path, clock: Clock) -> Iterator[str]:
     settings = OpenRouterSettings(
         state_file=tmp_path / "served.sqlite", management_key=MANAGEMENT_KEY, clock=clock, chunk_delay_seconds=0.001
     )
-    config = uvicorn.Config(create_openrouter(settings), log_level="warning", ws="none", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
+    with served(create_openrouter(settings)) as address:
+        yield address

@@ -1,57 +1,65 @@
-"""`python -m clawdeploy_emulators openrouter --port N --state FILE`: serve a stand-in until told to stop."""
+"""`python -m clawdeploy_emulators NAME --port N --state FILE`: serve a stand-in until told to stop."""
 
 import argparse
-import os
-from pathlib import Path
 
-import structlog
-import uvicorn
-
+from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
+from clawdeploy_emulators.serving import add_place, secret, serve
 
-log = structlog.get_logger()
-KEY_VARIABLE = "OPENROUTER_MANAGEMENT_KEY"
-GRACE_SECONDS = 5  # uvicorn waits for ever for an open stream unless it is told how long
+MANAGEMENT_KEY = "OPENROUTER_MANAGEMENT_KEY"
+HETZNER_TOKEN = "HCLOUD_TOKEN"  # noqa: S105  the name of a variable
 
 
 def main() -> None:
     """Serve the stand-in the command line asks for."""
     options = _parser().parse_args()
-    settings = OpenRouterSettings(
-        state_file=options.state,
-        management_key=_management_key(options.management_key),
-        chunk_delay_seconds=options.chunk_delay,
-    )
-    app = create_openrouter(settings)
-    log.info("openrouter.starting", host=options.host, port=options.port, state=str(options.state))
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        log_level="warning",
-        access_log=False,
-        ws="none",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    match options.emulator:
+        case "hetzner":
+            serve(create_hetzner(_hetzner(options)), options)
+        case _:
+            serve(create_openrouter(_openrouter(options)), options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="clawdeploy_emulators", description=__doc__)
-    emulators = parser.add_subparsers(required=True, metavar="EMULATOR")
+    emulators = parser.add_subparsers(dest="emulator", required=True, metavar="EMULATOR")
     openrouter = emulators.add_parser("openrouter", help="keys, credits, activity, models and chat completions")
-    openrouter.add_argument("--host", default="127.0.0.1")
-    openrouter.add_argument("--port", type=int, required=True)
-    openrouter.add_argument("--state", type=Path, required=True, help="SQLite file, created when absent")
-    openrouter.add_argument("--management-key", help=f"better given as {KEY_VARIABLE}: arguments are visible to others")
+    add_place(openrouter)
+    openrouter.add_argument(
+        "--management-key", help=f"better given as {MANAGEMENT_KEY}: arguments are visible to others"
+    )
     openrouter.add_argument("--chunk-delay", type=float, default=0.015, help="seconds between pieces of a stream")
+    hetzner = emulators.add_parser("hetzner", help="Hetzner Cloud: servers, keys, firewalls, catalogue")
+    add_place(hetzner)
+    _add_cloud(hetzner, variable=HETZNER_TOKEN)
+    hetzner.add_argument("--requests-per-hour", type=int, default=3600)
     return parser
 
 
-def _management_key(given: str | None) -> str:
-    key = given or os.environ.get(KEY_VARIABLE)
-    if not key:
-        raise SystemExit(f"a management key is needed: set {KEY_VARIABLE}")
-    return key
+def _add_cloud(parser: argparse.ArgumentParser, *, variable: str) -> None:
+    parser.add_argument("--token", help=f"better given as {variable}: arguments are visible to others")
+    parser.add_argument("--action-seconds", type=float, default=2.0, help="how long one action takes")
+    parser.add_argument("--visibility-seconds", type=float, default=0.0, help="how long listings lack a new server")
+    parser.add_argument("--server-limit", type=int, default=300)
+
+
+def _hetzner(options: argparse.Namespace) -> HetznerSettings:
+    return HetznerSettings(
+        state_file=options.state,
+        token=secret(options.token, variable=HETZNER_TOKEN),
+        action_seconds=options.action_seconds,
+        visibility_seconds=options.visibility_seconds,
+        server_limit=options.server_limit,
+        requests_per_hour=options.requests_per_hour,
+    )
+
+
+def _openrouter(options: argparse.Namespace) -> OpenRouterSettings:
+    return OpenRouterSettings(
+        state_file=options.state,
+        management_key=secret(options.management_key, variable=MANAGEMENT_KEY),
+        chunk_delay_seconds=options.chunk_delay,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Faults of an outside API, switched on per call: a silence before or after the effect, a rate limit, a server error."""
+"""Faults of an outside API, switched on per call: a silence before or after the effect, a rate limit, a server error.
+
+A cloud has faults of its own besides: actions that fail or never end, listings that leave something out.
+"""
 
 import asyncio
 import math
@@ -25,8 +28,33 @@ class FaultKind(StrEnum):
 
     TIMEOUT_BEFORE = "timeout_before"  # silence, then a dropped connection; nothing was done
     TIMEOUT_AFTER = "timeout_after"  # it was done, and no answer ever comes
-    RATE_LIMIT = "rate_limit"  # 429 with Retry-After and X-RateLimit-*; nothing was done
+    RATE_LIMIT = "rate_limit"  # 429 with the API's own headers; nothing was done
     SERVER_ERROR = "server_error"  # 500; nothing was done
+    GATEWAY_TIMEOUT = "gateway_timeout"  # 504; it was done
+    ACTION_ERROR = "action_error"  # the action that the call begins fails in the end
+    ACTION_ENDLESS = "action_endless"  # the action that the call begins never ends
+    LISTING_EMPTY = "listing_empty"  # 200 with nothing in it
+    LISTING_SHORT = "listing_short"  # 200 with the first half of what there is
+
+
+ON_THE_WIRE = frozenset(
+    {
+        FaultKind.TIMEOUT_BEFORE,
+        FaultKind.TIMEOUT_AFTER,
+        FaultKind.RATE_LIMIT,
+        FaultKind.SERVER_ERROR,
+        FaultKind.GATEWAY_TIMEOUT,
+    }
+)
+SCOPE_KEY = "clawdeploy.fault"  # where a request's scope holds the kind of a fault that the application itself plays
+
+
+class UnsupportedFault(ValueError):
+    """A stand-in has no such fault."""
+
+    def __init__(self, kind: FaultKind) -> None:
+        super().__init__(f"no such fault here: {kind.value}")
+        self.kind = kind
 
 
 class Fault(BaseModel):
@@ -50,13 +78,20 @@ class Fault(BaseModel):
 class FaultSwitch:
     """The faults that are on. Kept in memory only: a restarted stand-in is a healthy one."""
 
-    def __init__(self, *, base_path: str) -> None:
+    def __init__(self, *, base_path: str, kinds: frozenset[FaultKind] = ON_THE_WIRE) -> None:
         self._base_path = base_path
+        self._kinds = kinds
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def replace(self, faults: list[Fault]) -> None:
-        """Forget the faults that are on and switch these on, the first that meets a call strikes it."""
+        """Forget the faults that are on and switch these on, the first that meets a call strikes it.
+
+        Raises UnsupportedFault, and changes nothing, when one of them is not played here.
+        """
+        for fault in faults:
+            if fault.kind not in self._kinds:
+                raise UnsupportedFault(fault.kind)
         with self._lock:
             self._faults = [fault.model_copy() for fault in faults]
 
@@ -82,15 +117,22 @@ class FaultSwitch:
 class FaultyFastAPI(FastAPI):
     """A FastAPI application whose calls first pass a switch of faults.
 
-    Outside every middleware, because a dropped connection needs the server's own `send`.
+    Outside every middleware, because a dropped connection needs the server's own `send`. What is not on the wire is
+    left to the application, which finds it in the request's scope.
     """
 
     def __init__(
-        self, *, faults: FaultSwitch, error_body: Callable[[int, str], dict[str, Any]], **options: Any
+        self,
+        *,
+        faults: FaultSwitch,
+        error_body: Callable[[int, str], dict[str, Any]],
+        limit_headers: Callable[[int], dict[str, str]],
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.faults = faults
         self._error_body = error_body
+        self._limit_headers = limit_headers
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         fault = self._fault_of(scope)
@@ -100,39 +142,29 @@ class FaultyFastAPI(FastAPI):
         log.warning("fault.struck", kind=fault.kind.value, method=scope["method"], path=scope["path"])
         match fault.kind:
             case FaultKind.RATE_LIMIT:
-                await self._refuse(429, "Rate limit exceeded", scope, receive, send, retry_after=fault.seconds)
+                headers = self._limit_headers(math.ceil(fault.seconds))
+                await self._refusal(429, "Rate limit exceeded", headers)(scope, receive, send)
             case FaultKind.SERVER_ERROR:
-                await self._refuse(500, "Internal Server Error", scope, receive, send)
+                await self._refusal(500, "Internal Server Error")(scope, receive, send)
+            case FaultKind.GATEWAY_TIMEOUT:
+                await super().__call__(scope, receive, _swallow)
+                await self._refusal(504, "Gateway Timeout")(scope, receive, send)
             case FaultKind.TIMEOUT_BEFORE:
                 await _fall_silent(receive, send, seconds=fault.seconds)
             case FaultKind.TIMEOUT_AFTER:
                 await super().__call__(scope, receive, _swallow)
                 await _fall_silent(receive, send, seconds=fault.seconds)
+            case _:
+                scope[SCOPE_KEY] = fault.kind
+                await super().__call__(scope, receive, send)
 
     def _fault_of(self, scope: Message) -> Fault | None:
         if scope["type"] != "http":
             return None
         return self.faults.strike(method=scope["method"], path=scope["path"])
 
-    async def _refuse(
-        self,
-        status: int,
-        message: str,
-        scope: Message,
-        receive: Receive,
-        send: Send,
-        *,
-        retry_after: float | None = None,
-    ) -> None:
-        headers: dict[str, str] = {}
-        if retry_after is not None:
-            headers = {
-                "Retry-After": str(math.ceil(retry_after)),
-                "X-RateLimit-Limit": "20",
-                "X-RateLimit-Remaining": "0",
-                "X-RateLimit-Reset": str(math.ceil(retry_after) * 1000),
-            }
-        await JSONResponse(self._error_body(status, message), status, headers)(scope, receive, send)
+    def _refusal(self, status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+        return JSONResponse(self._error_body(status, message), status, headers)
 
 
 @runtime_checkable

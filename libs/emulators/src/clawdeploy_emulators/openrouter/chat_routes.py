@@ -17,7 +17,7 @@ from clawdeploy_emulators.openrouter.conversation import Conversation
 from clawdeploy_emulators.openrouter.keys import Key
 from clawdeploy_emulators.openrouter.ledger import Generation, new_generation_id
 from clawdeploy_emulators.openrouter.money import NANOS_PER_MICRO, dollars
-from clawdeploy_emulators.openrouter.store import stamp
+from clawdeploy_emulators.store import stamp
 
 log = structlog.get_logger()
 router = APIRouter()

@@ -12,7 +12,7 @@ from clawdeploy_emulators.openrouter.errors import Forbidden, Unauthorized
 from clawdeploy_emulators.openrouter.keys import Key, Keys, key_hash
 from clawdeploy_emulators.openrouter.ledger import Ledger
 from clawdeploy_emulators.openrouter.settings import OpenRouterSettings
-from clawdeploy_emulators.openrouter.store import Store
+from clawdeploy_emulators.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

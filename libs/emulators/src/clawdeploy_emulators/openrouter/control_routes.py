@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from clawdeploy_emulators.faults import Fault
 from clawdeploy_emulators.openrouter.context import InContext, manager
 from clawdeploy_emulators.openrouter.money import NANOS_PER_MICRO
-from clawdeploy_emulators.openrouter.store import stamp
+from clawdeploy_emulators.store import stamp
 
 health_router = APIRouter()
 router = APIRouter(prefix="/_emulator", dependencies=[Depends(manager)])

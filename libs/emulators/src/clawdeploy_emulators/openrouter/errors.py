@@ -8,6 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from clawdeploy_emulators.faults import UnsupportedFault
+
 log = structlog.get_logger()
 
 
@@ -64,10 +66,21 @@ def error_body(code: int, message: str, metadata: dict[str, Any] | None = None) 
     return {"error": error}
 
 
+def limit_headers(seconds: int) -> dict[str, str]:
+    """What OpenRouter says beside a 429 that is over in so many seconds."""
+    return {
+        "Retry-After": str(seconds),
+        "X-RateLimit-Limit": "20",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(seconds * 1000),
+    }
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Let every refusal of the application, FastAPI's own included, leave in OpenRouter's shape."""
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(UnsupportedFault, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
 

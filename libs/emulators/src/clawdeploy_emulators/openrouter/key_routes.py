@@ -21,7 +21,7 @@ from clawdeploy_emulators.openrouter.context import Caller, Context, InContext, 
 from clawdeploy_emulators.openrouter.errors import ResourceNotFound
 from clawdeploy_emulators.openrouter.keys import Key, LimitReset, NewKey, key_label, window_end
 from clawdeploy_emulators.openrouter.money import dollars, nanos_from_dollars
-from clawdeploy_emulators.openrouter.store import stamp
+from clawdeploy_emulators.store import stamp
 
 router = APIRouter()
 MOST_DOLLARS = 1_000_000

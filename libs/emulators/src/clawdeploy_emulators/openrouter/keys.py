@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from clawdeploy_emulators.openrouter.store import Store, stamp
+from clawdeploy_emulators.store import Store, stamp
 
 PAGE = 100
 LimitReset = Literal["daily", "weekly", "monthly"]

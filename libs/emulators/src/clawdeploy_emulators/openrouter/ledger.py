@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from clawdeploy_emulators.openrouter.store import Store
+from clawdeploy_emulators.store import Store
 
 ACTIVITY_DAYS = 30
 ACTIVITY = """

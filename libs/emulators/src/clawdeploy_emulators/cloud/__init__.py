@@ -1,0 +1,1 @@
+"""What the clouds' stand-ins have in common: state, actions that take their time, machines, pages, refusals, bills."""

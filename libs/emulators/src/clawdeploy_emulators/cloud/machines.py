@@ -1,0 +1,147 @@
+"""What stands behind a server: nothing at all, or a whole machine. The API does not know which."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+log = structlog.get_logger()
+
+Script = Callable[[str, str], Awaitable[None]]
+"""Plays what a machine would do, given its user data and its address, until it is cancelled."""
+
+
+class Machine(Protocol):
+    """One machine. Each call returns when it is done; a power-off or delete of one that is off or gone is no error."""
+
+    async def boot(self, *, user_data: str, address: str) -> None:
+        """Come up for the first time, on this address, with this user data."""
+        ...
+
+    async def power_on(self) -> None:
+        """Come up again with the disk as it was."""
+        ...
+
+    async def power_off(self) -> None:
+        """Stop at once; the disk stays."""
+        ...
+
+    async def rebuild(self, *, user_data: str, address: str) -> None:
+        """Come up for the first time once more, on an empty disk."""
+        ...
+
+    async def delete(self) -> None:
+        """Cease to be."""
+        ...
+
+
+class HollowMachine:
+    """No machine: a script plays what would run on it, while it is on. Without a script nothing happens."""
+
+    def __init__(self, server_id: str, *, script: Script | None = None) -> None:
+        self._server_id = server_id
+        self._script = script
+        self._given = ("", "")
+        self._playing: asyncio.Task[None] | None = None
+
+    async def boot(self, *, user_data: str, address: str) -> None:
+        """Begin the script."""
+        self._given = (user_data, address)
+        await self.power_on()
+
+    async def power_on(self) -> None:
+        """Begin the script (again)."""
+        await self.power_off()
+        if self._script is not None:
+            self._playing = asyncio.create_task(self._play(self._script))
+
+    async def power_off(self) -> None:
+        """End the script."""
+        if self._playing is not None:
+            self._playing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._playing
+            self._playing = None
+
+    async def rebuild(self, *, user_data: str, address: str) -> None:
+        """Begin the script anew."""
+        await self.boot(user_data=user_data, address=address)
+
+    async def delete(self) -> None:
+        """End the script."""
+        await self.power_off()
+
+    async def _play(self, script: Script) -> None:
+        try:
+            await script(*self._given)
+        except Exception:
+            log.warning("machine.script_failed", server_id=self._server_id, exc_info=True)
+
+
+class Verb(StrEnum):
+    """What can be asked of a machine."""
+
+    BOOT = "boot"
+    POWER_ON = "power_on"
+    POWER_OFF = "power_off"
+    REBUILD = "rebuild"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One thing to do with one machine; user data and address matter for boot and rebuild only."""
+
+    server_id: str
+    verb: Verb
+    user_data: str = ""
+    address: str = ""
+
+
+class MachineRoom:
+    """All machines of a cloud: orders for one machine are carried out one after the other."""
+
+    def __init__(self, build: Callable[[str], Machine]) -> None:
+        self._build = build
+        self._machines: dict[str, Machine] = {}
+        self._last: dict[str, asyncio.Task[None]] = {}
+
+    def obey(self, orders: list[Order]) -> None:
+        """Begin with the orders and return at once; needs a running loop when there are any."""
+        for order in orders:
+            before = self._last.get(order.server_id)
+            self._last[order.server_id] = asyncio.create_task(self._carry_out(order, before))
+
+    async def close(self) -> None:
+        """Finish what was begun, then switch every machine off. Their servers stay in the books."""
+        await asyncio.gather(*self._last.values())
+        await asyncio.gather(*(machine.power_off() for machine in self._machines.values()))
+
+    async def _carry_out(self, order: Order, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await before
+        machine = self._machines.setdefault(order.server_id, self._build(order.server_id))
+        try:
+            await _do(machine, order)
+        except Exception:
+            log.exception("machine.order_failed", server_id=order.server_id, verb=order.verb.value)
+        if order.verb is Verb.DELETE:
+            self._machines.pop(order.server_id, None)
+
+
+async def _do(machine: Machine, order: Order) -> None:
+    match order.verb:
+        case Verb.BOOT:
+            await machine.boot(user_data=order.user_data, address=order.address)
+        case Verb.REBUILD:
+            await machine.rebuild(user_data=order.user_data, address=order.address)
+        case Verb.POWER_ON:
+            await machine.power_on()
+        case Verb.POWER_OFF:
+            await machine.power_off()
+        case Verb.DELETE:
+            await machine.delete()

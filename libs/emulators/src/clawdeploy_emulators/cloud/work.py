@@ -1,0 +1,74 @@
+"""One transaction of a stand-in, and everything a call does within it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import IPv4Network
+from typing import Any, TypeVar
+
+from clawdeploy_emulators.cloud.actions import Action, Actions
+from clawdeploy_emulators.cloud.documents import Document, Documents
+from clawdeploy_emulators.cloud.machines import Order, Verb
+from clawdeploy_emulators.cloud.rentals import Rentals
+from clawdeploy_emulators.faults import FaultKind
+
+T = TypeVar("T")
+SOLD_OUT = "sold_out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one call reads and writes; machine orders go out when it is committed."""
+
+    documents: Documents
+    actions: Actions
+    rentals: Rentals
+    now: datetime
+    fault: FaultKind | None
+    orders: list[Order] = field(default_factory=list[Order])
+
+    def begin(
+        self,
+        command: str,
+        *,
+        of: tuple[str, object],
+        after: Action | None = None,
+        length: timedelta | None = None,
+        **details: Any,
+    ) -> Action:
+        """Begin an action under a fresh number."""
+        number = self.documents.next_id()
+        return self.actions.begin(command, of=of, id_=number, after=after, length=length, **details)
+
+    def order(self, verb: Verb, server: Document) -> None:
+        """Have something done with a server's machine."""
+        self.orders.append(
+            Order(
+                server_id=str(server["id"]),
+                verb=verb,
+                user_data=server.get("user_data") or "",
+                address=server["ipv4"] or "",
+            )
+        )
+
+    def seen(self, items: list[T]) -> list[T]:
+        """A listing as the caller gets to see it, with the fault that strikes this call."""
+        match self.fault:
+            case FaultKind.LISTING_EMPTY:
+                return []
+            case FaultKind.LISTING_SHORT:
+                return items[: len(items) // 2]
+            case _:
+                return items
+
+    def sold_out(self, *, plan: str, place: str) -> bool:
+        """Whether a plan cannot be ordered at a place at present; `*` stands for every plan."""
+        return any(entry["place"] == place and entry["plan"] in {plan, "*"} for entry in self.documents.all(SOLD_OUT))
+
+    def free_address(self, kind: str, network: IPv4Network) -> str:
+        """An address that no server of this kind has, and that was not just given back."""
+        taken = {document["ipv4"] for document in self.documents.all(kind)}
+        while True:
+            number = 2 + self.documents.next_id() % (network.num_addresses - 3)
+            address = str(network[number])
+            if address not in taken:
+                return address
