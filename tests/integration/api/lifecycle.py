@@ -89,6 +89,11 @@ class Story:
         completed = OperationCompleted(operation_id=operation, kind=OperationKind.STOP)
         await self.tell(InstanceStopped(server_id=self.server, stopped_at=utc_now()), completed)
 
+    async def applied(self, operation: UUID) -> None:
+        """The whole of a change of configuration."""
+        await self.begin("apply_config", operation=operation)
+        await self.tell(OperationCompleted(operation_id=operation, kind=OperationKind.APPLY_CONFIG))
+
     @property
     def version(self) -> int:
         """The lifecycle stream's version."""

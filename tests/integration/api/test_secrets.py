@@ -3,6 +3,7 @@
 import base64
 import json
 from typing import Any
+from uuid import UUID
 
 from httpx import Response
 from tests.integration.api.lifecycle import story
@@ -97,6 +98,37 @@ async def test_new_secrets_and_configurations_are_published_as_new_versions(plat
     assert published["secrets"] == [{"name": "bot_token", "version": 2}]
     config = (await fetch(platform, tenant, f"{told.id}/configs/2")).json()
     assert config == {"version": 2, "content_hash": published["content_hash"], "config": {"dm_policy": "disabled"}}
+
+
+async def test_an_empty_secret_is_removed_and_may_come_again_as_a_new_version(
+    platform: Platform, tenant: Tenant
+) -> None:
+    """INVARIANT: what a person gave, a person can take away: no later configuration names it, and no old version returns."""
+    await platform.announce_key()
+    told = await story(platform, tenant, bot_token=TOKEN, api_key={"openai": KEY})
+    await told.deployed()
+    path = f"/v1/instances/{told.id}"
+    removed = await tenant.http.patch(path, json={"bot_token": "", "api_key": {"openai": "***"}})
+
+    shown = removed.json()
+    assert (removed.status_code, shown["bot_token"], shown["api_key"]) == (200, None, {"openai": "***"})
+    *_, event, published = await platform.hear()
+    assert (event.type, json.loads(event.data)) == ("secret.removed.v1", {"name": "bot_token", "version": 1})
+    assert json.loads(published.data)["secrets"] == [{"name": "api_key.openai", "version": 1}]
+
+    await told.applied(UUID(shown["operation"]["id"]))
+    again = await tenant.http.patch(path, json={"bot_token": TOKEN})
+    assert (again.status_code, again.json()["bot_token"]) == (200, "***")
+    references = json.loads((await platform.hear())[-1].data)["secrets"]
+    assert references == [{"name": "api_key.openai", "version": 1}, {"name": "bot_token", "version": 2}]
+
+
+async def test_removing_what_is_not_there_changes_nothing(platform: Platform, tenant: Tenant) -> None:
+    told = await story(platform, tenant)
+    await told.deployed()
+    before = len(await platform.hear())
+    answer = await tenant.http.patch(f"/v1/instances/{told.id}", json={"bot_token": "", "api_key": {"google": ""}})
+    assert (answer.status_code, answer.json()["config_version"], len(await platform.hear())) == (200, 1, before)
 
 
 async def test_stars_and_equal_values_change_nothing(platform: Platform, tenant: Tenant) -> None:

@@ -133,6 +133,13 @@ class SecretSealed(Event, type="secret.sealed.v1", producer="api"):
     sealing_key_id: UUID
 
 
+class SecretRemoved(Event, type="secret.removed.v1", producer="api"):
+    """A secret was taken away; configurations published from now on do not name it."""
+
+    name: str = Field(examples=["bot_token"])
+    version: int = Field(description="the newest version that there was")
+
+
 class AccountCreated(Event, type="account.created.v1", producer="api"):
     """An account exists; its key is the account's id."""
 

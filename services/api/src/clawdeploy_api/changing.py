@@ -71,7 +71,8 @@ class _Work:
 
     async def reconfigure(self, body: ChangeInstance) -> None:
         """A new version when the configuration or a secret changes; applied where there is something to apply it to."""
-        plain = sealed_secrets.given(body.bot_token, body.api_key)
+        known = await sealed_secrets.versions(self.uow, self.context.account_id, self.row.id)
+        plain = known.changes(sealed_secrets.given(body.bot_token, body.api_key))
         config = self.row.config if body.config is None else configurations.document(body.config)
         if not plain and config == self.row.config:
             return
@@ -80,12 +81,13 @@ class _Work:
         live = self.standing.has_server or bool(self.standing.open_operations)
         if live:
             refuse_when_one_waits(self.standing)
-        await self._publish(config, plain, live=live)
+        await self._publish(config, plain, known, live=live)
 
-    async def _publish(self, config: dict[str, Any], plain: dict[str, str], *, live: bool) -> None:
+    async def _publish(
+        self, config: dict[str, Any], plain: dict[str, str], known: sealed_secrets.Versions, *, live: bool
+    ) -> None:
         uow, context, row = self.uow, self.context, self.row
-        known = await sealed_secrets.references(uow, context.account_id, row.id)
-        secrets = await sealed_secrets.keep(uow, context.account_id, row.id, plain=plain, known=known)
+        secrets = await sealed_secrets.keep(uow, context.account_id, row.id, plain=plain, known=known, now=context.now)
         version = row.config_version + 1
         await configurations.add(uow, account_id=context.account_id, instance_id=row.id, version=version, config=config)
         values = {"instance": row.id, "account": context.account_id, "version": version, "now": context.now}

@@ -105,7 +105,9 @@ async def create(uow: UnitOfWork, context: Context, body: CreateInstance, *, pla
         "now": context.now,
     }
     slug = await _insert(uow, context, values, slug_is_chosen=body.slug is not None)
-    secrets = await sealed_secrets.keep(uow, context.account_id, instance_id, plain=plain, known=())
+    secrets = await sealed_secrets.keep(
+        uow, context.account_id, instance_id, plain=plain, known=sealed_secrets.Versions(), now=context.now
+    )
     row = _row({**values, "slug": slug}, secret_names=[reference.name for reference in secrets])
     plan = plan_of(row, operation_id=operation_id, config=config, secrets=secrets, price_version=context.price_version)
     uow.outbox.add(

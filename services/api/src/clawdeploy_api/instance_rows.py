@@ -21,7 +21,8 @@ _SELECT = f"""
     FROM instances i
     LEFT JOIN instance_views v ON v.instance_id = i.id
     LEFT JOIN configs c ON c.instance_id = i.id AND c.version = i.config_version
-    LEFT JOIN LATERAL (SELECT array_agg(DISTINCT name) AS names FROM secrets WHERE instance_id = i.id) s ON true
+    LEFT JOIN LATERAL (SELECT array_agg(DISTINCT name) AS names FROM secrets
+                       WHERE instance_id = i.id AND removed_at IS NULL) s ON true
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object('id', r.id, 'kind', r.kind, 'state', coalesce(p.state, 'queued'), 'error', p.error,
                    'created_at', r.requested_at, 'started_at', p.started_at, 'finished_at', p.finished_at) ORDER BY r.id) AS operations

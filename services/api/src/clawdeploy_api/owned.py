@@ -100,7 +100,7 @@ class ConfigVersion(Base):
 
 
 class Secret(Base):
-    """A secret sealed to the provisioner; the gateway cannot open it."""
+    """A secret sealed to the provisioner; the gateway cannot open it. A removed one is named by no configuration any more."""
 
     __tablename__ = "secrets"
     __table_args__ = (CheckConstraint("version >= 1", name="secrets_version_check"), {"info": OWNED})
@@ -113,6 +113,7 @@ class Secret(Base):
     sealed: Mapped[bytes]
     sealed_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    removed_at: Mapped[datetime | None]
 
 
 class OperationRequest(Base):

@@ -124,7 +124,7 @@ async def _event(uow: UnitOfWork, context: Context, row: Any, *, kind: Kind, ope
         return InstanceDestroyRequested(operation_id=operation_id, requested_at=context.now)
     if kind != "redeploy":
         return _SIMPLE[kind](operation_id=operation_id)
-    secrets = await sealed_secrets.references(uow, context.account_id, row.id)
+    secrets = (await sealed_secrets.versions(uow, context.account_id, row.id)).references
     plan = plan_of(
         row,
         operation_id=operation_id,

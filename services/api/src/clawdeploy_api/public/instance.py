@@ -21,6 +21,13 @@ SecretText = Annotated[
         description="Write-only: 4 to 512 printable ASCII characters. Omitted, null or `***` leaves it as it is.",
     ),
 ]
+SecretChange = Annotated[
+    str,
+    Field(
+        pattern=r"^(?:\*\*\*|[\x21-\x7e]{4,512})?$",
+        description="As when it was made; an empty text removes it.",
+    ),
+]
 KeyProvider = Literal["openrouter", "anthropic", "openai", "google"]
 Choice = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
 Section = Annotated[dict[str, JsonValue], AfterValidator(bounded_json)]
@@ -78,8 +85,8 @@ class ChangeInstance(BaseModel):
 
     name: Name | None = None
     status: Literal["running", "stopped"] | None = None
-    bot_token: SecretText | None = None
-    api_key: dict[KeyProvider, SecretText] | None = None
+    bot_token: SecretChange | None = None
+    api_key: dict[KeyProvider, SecretChange] | None = None
     config: InstanceConfig | None = Field(default=None, description="replaces the whole configuration")
 
 
