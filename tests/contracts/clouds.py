@@ -11,9 +11,11 @@ import httpx
 from fastapi import FastAPI
 
 from clawdeploy_emulators.cloud.machines import HollowMachine
+from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from tests.contracts.conftest import Clock
 from tests.contracts.description import Description
+from tests.contracts.pydo_description import PydoDescription
 
 TOKEN = "t" * 64
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -82,7 +84,15 @@ async def hetzner_at(state_file: Path, clock: Clock, **options: Any) -> AsyncGen
 
 
 @asynccontextmanager
-async def mounted(app: FastAPI, clock: Clock, description: Description) -> AsyncGenerator[Standin]:
+async def digitalocean_at(state_file: Path, clock: Clock, **options: Any) -> AsyncGenerator[Standin]:
+    """A DigitalOcean stand-in mounted in process."""
+    app = create_digitalocean(DigitalOceanSettings(state_file=state_file, token=TOKEN, clock=clock, **options))
+    async with mounted(app, clock, PydoDescription()) as standin:
+        yield standin
+
+
+@asynccontextmanager
+async def mounted(app: FastAPI, clock: Clock, description: Description | PydoDescription) -> AsyncGenerator[Standin]:
     """A stand-in mounted in process, with a client that shows the token."""
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -3,7 +3,15 @@
 Each keeps the published shape of the API it stands in for, so that the platform's client needs no branch for it.
 """
 
+from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
 
-__all__ = ["HetznerSettings", "OpenRouterSettings", "create_hetzner", "create_openrouter"]
+__all__ = [
+    "DigitalOceanSettings",
+    "HetznerSettings",
+    "OpenRouterSettings",
+    "create_digitalocean",
+    "create_hetzner",
+    "create_openrouter",
+]

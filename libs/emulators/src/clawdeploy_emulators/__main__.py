@@ -2,12 +2,14 @@
 
 import argparse
 
+from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
 from clawdeploy_emulators.serving import add_place, secret, serve
 
 MANAGEMENT_KEY = "OPENROUTER_MANAGEMENT_KEY"
 HETZNER_TOKEN = "HCLOUD_TOKEN"  # noqa: S105  the name of a variable
+DIGITALOCEAN_TOKEN = "DIGITALOCEAN_TOKEN"  # noqa: S105  the name of a variable
 
 
 def main() -> None:
@@ -16,6 +18,8 @@ def main() -> None:
     match options.emulator:
         case "hetzner":
             serve(create_hetzner(_hetzner(options)), options)
+        case "digitalocean":
+            serve(create_digitalocean(_digitalocean(options)), options)
         case _:
             serve(create_openrouter(_openrouter(options)), options)
 
@@ -33,6 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     add_place(hetzner)
     _add_cloud(hetzner, variable=HETZNER_TOKEN)
     hetzner.add_argument("--requests-per-hour", type=int, default=3600)
+    digitalocean = emulators.add_parser("digitalocean", help="DigitalOcean: Droplets, keys, tags, firewalls, catalogue")
+    add_place(digitalocean)
+    _add_cloud(digitalocean, variable=DIGITALOCEAN_TOKEN)
+    digitalocean.add_argument("--requests-per-minute", type=int, default=250)
     return parser
 
 
@@ -51,6 +59,17 @@ def _hetzner(options: argparse.Namespace) -> HetznerSettings:
         visibility_seconds=options.visibility_seconds,
         server_limit=options.server_limit,
         requests_per_hour=options.requests_per_hour,
+    )
+
+
+def _digitalocean(options: argparse.Namespace) -> DigitalOceanSettings:
+    return DigitalOceanSettings(
+        state_file=options.state,
+        token=secret(options.token, variable=DIGITALOCEAN_TOKEN),
+        action_seconds=options.action_seconds,
+        visibility_seconds=options.visibility_seconds,
+        server_limit=options.server_limit,
+        requests_per_minute=options.requests_per_minute,
     )
 
 

@@ -116,6 +116,10 @@ class Actions:
         """Whether an action still holds the resource."""
         return any(action.unfinished(self._now) for action in self.of(kind, id_))
 
+    def busy_for_now(self, kind: str, id_: object) -> bool:
+        """Whether an action holds the resource that will end; one that never does gives way to a deletion."""
+        return any(action.unfinished(self._now) and action.ends_at for action in self.of(kind, id_))
+
     def due(self) -> list[Action]:
         """What ended and had no effect yet, in the order of ends."""
         rows = self._connection.execute(

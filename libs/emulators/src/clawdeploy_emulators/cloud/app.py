@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
 from clawdeploy_emulators.cloud import control_routes
 from clawdeploy_emulators.cloud.cloud import Cloud, Effect
+from clawdeploy_emulators.cloud.rate_limit import Limiter, RateLimited
+from clawdeploy_emulators.cloud.refusals import Words, install_refusals
 from clawdeploy_emulators.cloud.schema import SCHEMA
 from clawdeploy_emulators.cloud.settings import CloudSettings
 from clawdeploy_emulators.faults import FaultKind, FaultSwitch, FaultyFastAPI
@@ -22,8 +23,8 @@ def create_cloud_app(
     routers: Iterable[APIRouter],
     effects: Mapping[str, Effect],
     resume: Callable[[Cloud], None],
-    error_body: Callable[[int, str], dict[str, Any]],
-    limit_headers: Callable[[int], dict[str, str]],
+    words: Words,
+    limiter: Limiter,
 ) -> FaultyFastAPI:
     """The stand-in as an application: mount it in process (httpx.ASGITransport) or serve it.
 
@@ -46,11 +47,17 @@ def create_cloud_app(
         store.close()
 
     app = FaultyFastAPI(
-        faults=faults, error_body=error_body, limit_headers=limit_headers, openapi_url=None, lifespan=lifespan
+        faults=faults,
+        error_body=lambda status, _: words.body(status),
+        limit_headers=limiter.refusal_headers,
+        openapi_url=None,
+        lifespan=lifespan,
     )
     app.state.cloud = cloud
     for router in routers:
         app.include_router(router, prefix=base_path)
     app.include_router(control_routes.router)
     app.include_router(control_routes.health_router)
+    app.add_middleware(RateLimited, base_path=base_path, limiter=limiter, clock=settings.clock, refusal=words.body(429))
+    install_refusals(app, words=words)
     return app

@@ -76,6 +76,7 @@ class Cloud:
                 documents=Documents(connection),
                 actions=Actions(connection, now=now, seconds=self.settings.action_seconds, fate=fate),
                 rentals=Rentals(connection),
+                addresses=self.settings.addresses,
                 now=now,
                 fault=fault,
             )

@@ -1,5 +1,6 @@
 """What every route of a cloud's stand-in works with."""
 
+import hmac
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
@@ -17,6 +18,12 @@ def cloud_of(request: Request) -> Cloud:
 
 
 InCloud = Annotated[Cloud, Depends(cloud_of)]
+
+
+def shows_token(cloud: Cloud, authorization: str | None) -> bool:
+    """Whether a call carries the account's secret as bearer token."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), cloud.settings.token.encode())
 
 
 async def work_of(request: Request) -> AsyncGenerator[Work]:

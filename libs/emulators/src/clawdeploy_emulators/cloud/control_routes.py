@@ -1,13 +1,12 @@
 """What no cloud has: the health of the stand-in, its faults, what is sold out, and its books."""
 
-import hmac
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel, ConfigDict
 
 from clawdeploy_emulators.cloud.billing import bill
-from clawdeploy_emulators.cloud.context import InCloud, InWork
+from clawdeploy_emulators.cloud.context import InCloud, InWork, shows_token
 from clawdeploy_emulators.cloud.refusals import Refusal
 from clawdeploy_emulators.cloud.work import SOLD_OUT
 from clawdeploy_emulators.faults import Fault
@@ -24,7 +23,7 @@ class SoldOut(BaseModel):
 
 def operator(cloud: InCloud, authorization: Annotated[str, Header()] = "") -> None:
     """Let only the holder of the account's secret pass."""
-    if not hmac.compare_digest(authorization.encode(), f"Bearer {cloud.settings.token}".encode()):
+    if not shows_token(cloud, authorization):
         raise Refusal(401, "unauthorized", "the stand-in's own endpoints need the account's secret as bearer token")
 
 

@@ -24,6 +24,23 @@ class Limiter(Protocol):
         """Count one call."""
         ...
 
+    def refusal_headers(self, seconds: int) -> dict[str, str]:
+        """What is said beside a 429 that is over in so many seconds."""
+        ...
+
+
+class NoLimiter:
+    """For a provider that publishes no limit: everything passes and nothing is said of it."""
+
+    def judge(self, *, method: str, path: str, now: datetime) -> Verdict:
+        """Let it pass."""
+        del method, path, now
+        return Verdict(passes=True, headers={})
+
+    def refusal_headers(self, seconds: int) -> dict[str, str]:
+        """When to come back, as RFC 9110 says it."""
+        return {"Retry-After": str(seconds)}
+
 
 class RateLimited:
     """ASGI middleware: refuses what is too much, and adds the provider's headers to every answer below its base path."""

@@ -22,6 +22,7 @@ class Work:
     documents: Documents
     actions: Actions
     rentals: Rentals
+    addresses: IPv4Network
     now: datetime
     fault: FaultKind | None
     orders: list[Order] = field(default_factory=list[Order])
@@ -64,11 +65,11 @@ class Work:
         """Whether a plan cannot be ordered at a place at present; `*` stands for every plan."""
         return any(entry["place"] == place and entry["plan"] in {plan, "*"} for entry in self.documents.all(SOLD_OUT))
 
-    def free_address(self, kind: str, network: IPv4Network) -> str:
+    def free_address(self, kind: str) -> str:
         """An address that no server of this kind has, and that was not just given back."""
         taken = {document["ipv4"] for document in self.documents.all(kind)}
         while True:
-            number = 2 + self.documents.next_id() % (network.num_addresses - 3)
-            address = str(network[number])
+            number = 2 + self.documents.next_id() % (self.addresses.num_addresses - 3)
+            address = str(self.addresses[number])
             if address not in taken:
                 return address

@@ -3,8 +3,6 @@
 from fastapi import APIRouter, Depends, FastAPI
 
 from clawdeploy_emulators.cloud.app import create_cloud_app
-from clawdeploy_emulators.cloud.rate_limit import RateLimited
-from clawdeploy_emulators.cloud.refusals import install_refusals
 from clawdeploy_emulators.hetzner import (
     action_routes,
     catalogue_routes,
@@ -16,7 +14,7 @@ from clawdeploy_emulators.hetzner import (
     ssh_key_routes,
 )
 from clawdeploy_emulators.hetzner.context import project
-from clawdeploy_emulators.hetzner.effects import EFFECTS, resume
+from clawdeploy_emulators.hetzner.effects import EFFECTS, POWER
 from clawdeploy_emulators.hetzner.limits import Bucket
 from clawdeploy_emulators.hetzner.settings import BASE_PATH, HetznerSettings
 
@@ -37,21 +35,12 @@ def create_hetzner(settings: HetznerSettings) -> FastAPI:
     api = APIRouter(dependencies=[Depends(project)])
     for module in MODULES:
         api.include_router(module.router)
-    app = create_cloud_app(
+    return create_cloud_app(
         settings,
         base_path=BASE_PATH,
         routers=[api],
         effects=EFFECTS,
-        resume=resume,
-        error_body=errors.error_body,
-        limit_headers=bucket.refusal_headers,
-    )
-    app.add_middleware(
-        RateLimited,
-        base_path=BASE_PATH,
+        resume=POWER.resume,
+        words=errors.WORDS,
         limiter=bucket,
-        clock=settings.clock,
-        refusal=errors.error_body(429, ""),
     )
-    install_refusals(app, wording=errors.wording, invalid=errors.invalid, unserved=errors.unserved)
-    return app

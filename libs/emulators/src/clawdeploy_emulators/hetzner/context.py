@@ -1,13 +1,12 @@
 """Who may call, and the moments and actions as the API writes them."""
 
-import hmac
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header
 
 from clawdeploy_emulators.cloud.actions import Action, ActionState
-from clawdeploy_emulators.cloud.context import InCloud
+from clawdeploy_emulators.cloud.context import InCloud, shows_token
 from clawdeploy_emulators.cloud.refusals import Refusal
 from clawdeploy_emulators.hetzner.settings import HetznerSettings
 
@@ -21,10 +20,9 @@ STATES = {
 
 def project(cloud: InCloud, authorization: Annotated[str | None, Header()] = None) -> None:
     """Let only the project's token pass."""
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if not authorization:
         raise Refusal(401, "unauthorized", "token is required")
-    if not hmac.compare_digest(token.strip().encode(), cloud.settings.token.encode()):
+    if not shows_token(cloud, authorization):
         raise Refusal(401, "unauthorized", "the token you have provided is invalid")
 
 

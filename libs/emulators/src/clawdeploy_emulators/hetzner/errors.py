@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
-from clawdeploy_emulators.cloud.refusals import Refusal
+from clawdeploy_emulators.cloud.refusals import Refusal, Words
 
 CODES = {
     400: ("json_error", "invalid JSON input"),
@@ -56,12 +56,6 @@ def unserved(status: int) -> Refusal:
     return Refusal(status, code, message)
 
 
-def error_body(status: int, message: str) -> dict[str, Any]:
-    """The body of a fault's answer."""
-    del message  # each status has its own
-    return wording(unserved(status))
-
-
 def invalid(error: RequestValidationError) -> Refusal:
     """The refusal for a call that does not parse."""
     first = error.errors()[0]
@@ -69,3 +63,6 @@ def invalid(error: RequestValidationError) -> Refusal:
         return unserved(400)
     names = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
     return invalid_input(".".join(names) or "body", str(first["msg"]).lower())
+
+
+WORDS = Words(wording=wording, invalid=invalid, unserved=unserved)

@@ -25,7 +25,6 @@ from clawdeploy_emulators.hetzner.servers import (
     rent,
     visible_servers,
 )
-from clawdeploy_emulators.hetzner.settings import HetznerSettings
 
 router = APIRouter(prefix="/servers")
 Json = dict[str, Any]
@@ -41,7 +40,7 @@ class ServerChange(BaseModel):
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def create_server(new: NewServer, work: InWork, settings: InSettings) -> Json:
     """Order a server. It is in the books from now on, whatever becomes of its actions."""
-    server = _document(new, choose(new, work, server_limit=settings.server_limit), work, settings)
+    server = _document(new, choose(new, work, server_limit=settings.server_limit), work)
     work.documents.add(KIND, server)
     rent(work, server)
     for wanted in new.firewalls:
@@ -131,7 +130,7 @@ def _series(types: str) -> list[str]:
     return [series for name, names in known.items() if name in types.split(",") for series in names]
 
 
-def _document(new: NewServer, choice: Choice, work: Work, settings: HetznerSettings) -> Document:
+def _document(new: NewServer, choice: Choice, work: Work) -> Document:
     number, next_id = work.documents.next_id(), work.documents.next_id
     wanted = new.public_net
     return {
@@ -145,7 +144,7 @@ def _document(new: NewServer, choice: Choice, work: Work, settings: HetznerSetti
         "image": choice.image.id,
         "user_data": new.user_data,
         "keys": choice.key_ids,
-        "ipv4": work.free_address(KIND, settings.addresses) if wanted.enable_ipv4 else None,
+        "ipv4": work.free_address(KIND) if wanted.enable_ipv4 else None,
         "ipv4_id": next_id(),
         "ipv6": f"2001:db8:{number // 65536:x}:{number % 65536:x}::/64" if wanted.enable_ipv6 else None,
         "ipv6_id": next_id(),

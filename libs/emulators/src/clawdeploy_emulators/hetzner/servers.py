@@ -32,7 +32,7 @@ def free_server(work: Work, server_id: int) -> Document:
 def deletable_server(work: Work, server_id: int) -> Document:
     """A server that no action holds, save one that never ends: that gives way, or nothing could end it."""
     server = known_server(work, server_id)
-    if any(action.unfinished(work.now) and action.ends_at for action in work.actions.of(KIND, server_id)):
+    if work.actions.busy_for_now(KIND, server_id):
         raise locked()
     return server
 

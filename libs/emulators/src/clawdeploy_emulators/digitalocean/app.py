@@ -1,0 +1,41 @@
+"""The DigitalOcean stand-in, put together."""
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from clawdeploy_emulators.cloud.app import create_cloud_app
+from clawdeploy_emulators.digitalocean import (
+    catalogue_routes,
+    droplet_action_routes,
+    droplet_routes,
+    errors,
+    firewall_routes,
+    key_routes,
+    tag_routes,
+)
+from clawdeploy_emulators.digitalocean.context import account
+from clawdeploy_emulators.digitalocean.effects import EFFECTS, POWER
+from clawdeploy_emulators.digitalocean.limits import Windows
+from clawdeploy_emulators.digitalocean.settings import BASE_PATH, DigitalOceanSettings
+
+MODULES = (catalogue_routes, droplet_action_routes, droplet_routes, firewall_routes, key_routes, tag_routes)
+
+
+def create_digitalocean(settings: DigitalOceanSettings) -> FastAPI:
+    """The stand-in as an application: mount it in process (httpx.ASGITransport) or serve it."""
+    windows = Windows(
+        per_hour=settings.requests_per_hour,
+        per_minute=settings.requests_per_minute,
+        key_listings=settings.key_listings_per_minute,
+    )
+    api = APIRouter(dependencies=[Depends(account)])
+    for module in MODULES:
+        api.include_router(module.router)
+    return create_cloud_app(
+        settings,
+        base_path=BASE_PATH,
+        routers=[api],
+        effects=EFFECTS,
+        resume=POWER.resume,
+        words=errors.WORDS,
+        limiter=windows,
+    )
