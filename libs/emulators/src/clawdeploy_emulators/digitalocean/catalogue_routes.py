@@ -1,5 +1,6 @@
 """/regions, /sizes, /images and /account."""
 
+import uuid
 from typing import Any
 
 from fastapi import APIRouter
@@ -23,11 +24,11 @@ async def get_account(settings: InSettings) -> Json:
             "floating_ip_limit": 3,
             "email": "operator@example.com",
             "name": "Operator",
-            "uuid": "b6fr89dbf6d9156cace5f3c78dc9851d957381ef",
+            "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, "account")),
             "email_verified": True,
             "status": "active",
             "status_message": "",
-            "team": {"uuid": "5df3e3004a17e242b7c20ca6c9fc25b701a47ece", "name": "My Team"},
+            "team": {"uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, "team")), "name": "My Team"},
         }
     }
 
