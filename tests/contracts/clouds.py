@@ -1,7 +1,7 @@
 """What the tests of the clouds' stand-ins share."""
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,8 @@ from fastapi import FastAPI
 from clawdeploy_emulators.cloud.machines import HollowMachine
 from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
+from clawdeploy_emulators.ovh import OvhSettings, create_ovh
+from clawdeploy_emulators.ovh.context import signature
 from tests.contracts.conftest import Clock
 from tests.contracts.description import Description
 from tests.contracts.pydo_description import PydoDescription
@@ -88,6 +90,57 @@ async def digitalocean_at(state_file: Path, clock: Clock, **options: Any) -> Asy
     """A DigitalOcean stand-in mounted in process."""
     app = create_digitalocean(DigitalOceanSettings(state_file=state_file, token=TOKEN, clock=clock, **options))
     async with mounted(app, clock, PydoDescription()) as standin:
+        yield standin
+
+
+OVH = Description(
+    "ovh.json",
+    base_path="/1.0",
+    undescribed={
+        "type": "object",
+        "required": ["message"],
+        "anyOf": [{"required": ["class"]}, {"required": ["errorCode", "httpCode"]}],
+    },
+    silent=r"/order/|/auth/|/me/order/\d+/details/\d+/operations",
+)
+APPLICATION, CONSUMER = "a" * 16, "c" * 32
+
+
+class OvhSignature(httpx.Auth):
+    """Signs each call, by a clock; what does not begin with the API's paths goes with the secret as bearer."""
+
+    requires_request_body = True
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.secret = TOKEN
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        if request.url.path.startswith("/_emulator"):
+            yield request
+            return
+        stamp = str(int(self.clock().timestamp()))
+        signed = signature([self.secret, CONSUMER, request.method, str(request.url), request.content.decode(), stamp])
+        request.headers["X-Ovh-Application"] = APPLICATION
+        request.headers["X-Ovh-Consumer"] = CONSUMER
+        request.headers["X-Ovh-Timestamp"] = stamp
+        request.headers["X-Ovh-Signature"] = signed
+        yield request
+
+
+def ovh_settings(state_file: Path, **options: Any) -> OvhSettings:
+    """Settings of an account whose application and consumer are the tests'."""
+    return OvhSettings(
+        state_file=state_file, token=TOKEN, application_key=APPLICATION, consumer_key=CONSUMER, **options
+    )
+
+
+@asynccontextmanager
+async def ovh_at(state_file: Path, clock: Clock, **options: Any) -> AsyncGenerator[Standin]:
+    """An OVH stand-in mounted in process, with a client that signs."""
+    app = create_ovh(ovh_settings(state_file, clock=clock, **options))
+    async with mounted(app, clock, OVH) as standin:
+        standin.http.auth = OvhSignature(clock)
         yield standin
 
 

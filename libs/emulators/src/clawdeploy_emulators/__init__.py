@@ -6,12 +6,15 @@ Each keeps the published shape of the API it stands in for, so that the platform
 from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
+from clawdeploy_emulators.ovh import OvhSettings, create_ovh
 
 __all__ = [
     "DigitalOceanSettings",
     "HetznerSettings",
     "OpenRouterSettings",
+    "OvhSettings",
     "create_digitalocean",
     "create_hetzner",
     "create_openrouter",
+    "create_ovh",
 ]

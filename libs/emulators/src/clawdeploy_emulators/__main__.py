@@ -5,10 +5,12 @@ import argparse
 from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
+from clawdeploy_emulators.ovh import OvhSettings, create_ovh
 from clawdeploy_emulators.serving import add_place, secret, serve
 
 MANAGEMENT_KEY = "OPENROUTER_MANAGEMENT_KEY"
 HETZNER_TOKEN = "HCLOUD_TOKEN"  # noqa: S105  the name of a variable
+OVH_VARIABLE = "OVH_APPLICATION_SECRET"
 DIGITALOCEAN_TOKEN = "DIGITALOCEAN_TOKEN"  # noqa: S105  the name of a variable
 
 
@@ -20,6 +22,8 @@ def main() -> None:
             serve(create_hetzner(_hetzner(options)), options)
         case "digitalocean":
             serve(create_digitalocean(_digitalocean(options)), options)
+        case "ovh":
+            serve(create_ovh(_ovh(options)), options)
         case _:
             serve(create_openrouter(_openrouter(options)), options)
 
@@ -41,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     add_place(digitalocean)
     _add_cloud(digitalocean, variable=DIGITALOCEAN_TOKEN)
     digitalocean.add_argument("--requests-per-minute", type=int, default=250)
+    ovh = emulators.add_parser("ovh", help="OVHcloud: carts, orders, VPS, tags, keys, catalogue")
+    add_place(ovh)
+    _add_cloud(ovh, variable=OVH_VARIABLE)
+    ovh.add_argument("--delivery-seconds", type=float, default=5.0, help="from a paid order to its VPS")
+    ovh.add_argument("--activation-seconds", type=float, default=3.0, help="from an order until its renewal can be set")
+    ovh.add_argument("--region", choices=["eu", "us"], default="eu", help="where an order tells its service differs")
     return parser
 
 
@@ -70,6 +80,21 @@ def _digitalocean(options: argparse.Namespace) -> DigitalOceanSettings:
         visibility_seconds=options.visibility_seconds,
         server_limit=options.server_limit,
         requests_per_minute=options.requests_per_minute,
+    )
+
+
+def _ovh(options: argparse.Namespace) -> OvhSettings:
+    return OvhSettings(
+        state_file=options.state,
+        token=secret(options.token, variable=OVH_VARIABLE),
+        application_key=secret(None, variable="OVH_APPLICATION_KEY"),
+        consumer_key=secret(None, variable="OVH_CONSUMER_KEY"),
+        action_seconds=options.action_seconds,
+        visibility_seconds=options.visibility_seconds,
+        server_limit=options.server_limit,
+        delivery_seconds=options.delivery_seconds,
+        activation_seconds=options.activation_seconds,
+        region=options.region,
     )
 
 

@@ -54,12 +54,16 @@ class Cloud:
     def settle(self) -> None:
         """Give every action that has ended its effect."""
         with self._transaction(None) as work:
-            for action in work.actions.due():
-                effect = self._effects.get(action.command)
-                if effect is not None:
-                    effect(work, action)
-                work.actions.settled(action)
+            while due := work.actions.due():  # an effect may begin what is over already
+                self._apply(work, due)
         self.machines.obey(work.orders)
+
+    def _apply(self, work: Work, due: list[Action]) -> None:
+        for action in due:
+            effect = self._effects.get(action.command)
+            if effect is not None:
+                effect(work, action)
+            work.actions.settled(action)
 
     async def tick(self) -> None:
         """Settle again and again, so that machines come up though nobody asks."""
