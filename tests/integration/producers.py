@@ -39,6 +39,6 @@ class Producer:
             correlation_id=operation_id,
             data=encode(event),
         )
-        return Record.read(
+        return Record(
             topic=topic_of(self._name), partition=0, offset=0, headers=envelope.headers(), payload=envelope.data
         )

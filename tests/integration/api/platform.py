@@ -144,7 +144,7 @@ class Platform:
             correlation_id=operation,
             data=encode(event),
         )
-        return Record.read(
+        return Record(
             topic=topic_of(event.producer),
             partition=0,
             offset=version,
@@ -177,7 +177,7 @@ class Platform:
                 data=bytes(row.data),
             )
             records.append(
-                Record.read(
+                Record(
                     topic=topic_of("api"), partition=0, offset=row.id, headers=envelope.headers(), payload=envelope.data
                 )
             )

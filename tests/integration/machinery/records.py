@@ -21,7 +21,7 @@ def record_of(envelope: Envelope, *, without: str = "", headers: Sequence[tuple[
     kept: list[tuple[str, bytes | None]] = [
         (name, value) for name, value in envelope.headers() if name != without and name not in given
     ]
-    return Record.read(
+    return Record(
         topic=topic_of("api"), partition=0, offset=next(_offsets), headers=[*kept, *headers], payload=envelope.data
     )
 

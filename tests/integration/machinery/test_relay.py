@@ -36,7 +36,7 @@ async def log_of(machine: Machine) -> list[Record]:
     async with consumer:
         while batches := await consumer.getmany(timeout_ms=500):
             records += [
-                Record.read(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
+                Record(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
                 for batch in batches.values()
                 for r in batch
             ]

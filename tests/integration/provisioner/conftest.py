@@ -87,7 +87,7 @@ class Platform:
             data=encode(event),
         )
         headers = envelope.headers()
-        record = Record.read(
+        record = Record(
             topic="clawdeploy.deployments", partition=0, offset=version, headers=headers, payload=envelope.data
         )
         await self.service.inbox.receive([record])

@@ -22,7 +22,7 @@ def envelope(version: int = 1, key: UUID | None = None) -> Envelope:
 
 
 def read(headers: list[tuple[str, bytes | None]], payload: bytes | None = b"{}") -> Record:
-    return Record.read(topic="t", partition=0, offset=0, headers=headers, payload=payload)
+    return Record(topic="t", partition=0, offset=0, headers=headers, payload=payload)
 
 
 @given(

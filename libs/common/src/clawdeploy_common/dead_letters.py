@@ -103,7 +103,7 @@ class DeadLetters:
                 raise DeadLetterNotFound(letter_id)
             position = (found.source, found.key)
             if found.key is not None:  # the key's progress is locked before its parked rows, as everywhere
-                await progress.lock(unit.session, found.kind, [position])
+                await progress.lock(unit.session, [found.kind], [position])
             if await unit.session.scalar(_DROP, {"id": letter_id}) is None:
                 raise DeadLetterNotFound(letter_id)
             if found.key is not None:

@@ -8,11 +8,11 @@ from sqlalchemy import text
 
 from clawdeploy_common import parking, progress
 from clawdeploy_common.database import Database
+from clawdeploy_common.events import Position
 from clawdeploy_common.handlers import PROJECTOR, REACTOR, Kind
 from clawdeploy_common.inbox import Inbox, share_projections
 from clawdeploy_common.metrics import OLDEST_PARKED, PARKED_EVENTS
 from clawdeploy_common.outages import is_outage
-from clawdeploy_common.progress import Position
 from clawdeploy_common.records import record_from_row
 from clawdeploy_common.work import UnitOfWork
 
@@ -76,7 +76,7 @@ async def apply_head(
 
     ``gaps_at_once``: what only waited for those before it is applied whatever its time.
     """
-    last = (await progress.lock(unit.session, kind, [position]))[position]
+    last = (await progress.lock(unit.session, [kind], [position]))[kind][position]
     row = await parking.head(unit.session, kind, position, last=last)
     if row is None:
         return False
@@ -105,5 +105,5 @@ async def _apply(inbox: Inbox, unit: UnitOfWork, kind: Kind, row: Any) -> bool:
         await parking.failed(unit.session, row, error)
         return False
     await parking.remove(unit.session, row)
-    await progress.write(unit.session, kind, {(row.source, row.key): row.version})
+    await progress.write(unit.session, {kind: {(row.source, row.key): row.version}})
     return True

@@ -3,7 +3,7 @@
 Source of the attribute names: CloudEvents specification 1.0.2 and its Kafka protocol binding (headers ``ce_*``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,8 +19,9 @@ SOURCE_PREFIX = "/clawdeploy/"
 TICK_TYPE = "clawdeploy.tick.v1"
 MAX_EVENT_BYTES = 256 * 1024
 
-Headers = Sequence[tuple[str, bytes]]
-_REQUIRED = ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time")
+Headers = Mapping[str, bytes | None]
+Position = tuple[str, UUID]
+"""A stream: its source, and the id of the aggregate it is about."""
 _MAX_VERSION = 2**63 - 1
 E = TypeVar("E", bound="Event")
 EventClass = type[E]
@@ -127,44 +128,31 @@ class Envelope:
         return made
 
     @classmethod
-    def from_record(cls, headers: Headers, data: bytes) -> Self:
+    def from_headers(cls, headers: Headers, data: bytes) -> Self:
         """Read an envelope; raises ValueError when a required attribute is missing or malformed."""
-        values = dict(headers)
-        for name in _REQUIRED:
-            if not values.get(name):
-                raise ValueError(f"header {name} is missing or empty")
-        traceparent = values.get("traceparent")
+        (source, key), version = place_in(headers)
+        traceparent = headers.get("traceparent")
         return cls(
-            id=pgproto.UUID(values["ce_id"].decode()),
-            source=_text(values["ce_source"]),
-            type=_text(values["ce_type"]),
-            key=_repeated_id(values["ce_subject"]),
-            version=_version(values["ce_sequence"]),
-            time=_aware(values["ce_time"].decode()),
-            account_id=_optional_id(values.get("ce_accountid")),
-            correlation_id=_optional_id(values.get("ce_correlationid")),
-            causation_id=_optional_id(values.get("ce_causationid")),
-            log_epoch=int(values.get("ce_logepoch", b"0")),
+            id=pgproto.UUID(_required(headers, "ce_id").decode()),
+            source=source,
+            type=_text(_required(headers, "ce_type")),
+            key=key,
+            version=version,
+            time=_aware(_required(headers, "ce_time").decode()),
+            account_id=_optional_id(headers.get("ce_accountid")),
+            correlation_id=_optional_id(headers.get("ce_correlationid")),
+            causation_id=_optional_id(headers.get("ce_causationid")),
+            log_epoch=int(headers.get("ce_logepoch") or b"0"),
             traceparent=None if traceparent is None else _text(traceparent),
             data=data,
         )
 
     @classmethod
-    def of_damaged(cls, headers: Headers, data: bytes) -> Self | None:
-        """The place of an unreadable record in its stream, its other attributes blank; None when even that cannot be read."""
-        values = dict(headers)
-        try:
-            return cls(
-                id=UUID(int=0),
-                source=_text(values["ce_source"]),
-                type="",
-                key=_repeated_id(values["ce_subject"]),
-                version=_version(values["ce_sequence"]),
-                time=datetime.fromtimestamp(0, UTC),
-                data=data,
-            )
-        except (KeyError, ValueError):
-            return None
+    def of_damaged(cls, position: Position, version: int, data: bytes) -> Self:
+        """The place of an unreadable record in its stream, its other attributes blank."""
+        source, key = position
+        blank = datetime.fromtimestamp(0, UTC)
+        return cls(id=UUID(int=0), source=source, type="", key=key, version=version, time=blank, data=data)
 
     def read(self, event_class: EventClass[E]) -> E:
         """The payload as an event class; raises pydantic.ValidationError when it does not fit."""
@@ -174,6 +162,24 @@ class Envelope:
 def encode(event: Event) -> bytes:
     """An event's payload as JSON."""
     return to_json(event)
+
+
+def place_in(headers: Headers) -> tuple[Position, int]:
+    """The stream and the version that headers name; raises ValueError when one is missing or malformed."""
+    position = _position(_required(headers, "ce_source"), _required(headers, "ce_subject"))
+    return position, _version(_required(headers, "ce_sequence"))
+
+
+def _required(headers: Headers, name: str) -> bytes:
+    value = headers.get(name)
+    if not value:
+        raise ValueError(f"header {name} is missing or empty")
+    return value
+
+
+@lru_cache(maxsize=16_384)
+def _position(source: bytes, subject: bytes) -> Position:
+    return _text(source), _repeated_id(subject)
 
 
 @lru_cache(maxsize=16_384)
@@ -189,6 +195,7 @@ def _optional_id(value: bytes | None) -> UUID | None:
     return _repeated_id(value) if value else None
 
 
+@lru_cache(maxsize=1_024)
 def _text(value: bytes) -> str:
     text = value.decode()
     if "\x00" in text:

@@ -1,6 +1,6 @@
 """Applying records: once, in order per key, in one transaction per batch (laws 2 and 3)."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import groupby
 
 import structlog
@@ -9,12 +9,12 @@ from sqlalchemy import text
 from clawdeploy_common import parking, progress, tracing
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import HandlerFault, PermanentError, Unreadable
-from clawdeploy_common.events import Envelope
+from clawdeploy_common.events import Envelope, Position
 from clawdeploy_common.handlers import PROJECTOR, REACTOR, Kind, Projectors, Reactors, Received
 from clawdeploy_common.metrics import EVENTS_APPLIED, EVENTS_DROPPED, EVENTS_PARKED
 from clawdeploy_common.outages import is_outage
-from clawdeploy_common.progress import Position
 from clawdeploy_common.records import Record
+from clawdeploy_common.turns import Turns
 from clawdeploy_common.work import Projection, UnitOfWork
 
 log = structlog.get_logger()
@@ -58,68 +58,52 @@ class Inbox:
 
     async def replay(self, unit: UnitOfWork, records: Sequence[Record]) -> None:
         """Apply records to the projectors only, in the caller's transaction."""
-        facts = [record for record in records if record.envelope is not None]
+        facts = [record for record in records if record.version]
         try:
             async with unit.session.begin_nested():
-                await self._apply_kind(unit, PROJECTOR, facts, self._in_bulk)
+                await self._apply_to(unit, (PROJECTOR,), facts, self._in_bulk)
         except Exception as error:
             if is_outage(error):
                 raise
-            await self._apply_kind(unit, PROJECTOR, facts, self._one_by_one)
+            await self._apply_to(unit, (PROJECTOR,), facts, self._one_by_one)
 
     async def _apply(self, unit: UnitOfWork, records: Sequence[Record], how: "Manner") -> None:
         await share_projections(unit)
         for record in records:
-            if record.envelope is None:
+            if not record.version:
                 await self._park(unit, REACTOR, record, reason="unreadable")
-        for kind in (PROJECTOR, REACTOR):
-            await self._apply_kind(unit, kind, [r for r in records if r.envelope is not None], how)
+        await self._apply_to(unit, (PROJECTOR, REACTOR), [record for record in records if record.version], how)
 
-    async def _apply_kind(self, unit: UnitOfWork, kind: Kind, records: list[Record], how: "Manner") -> None:
-        fresh = await self._not_yet_applied(unit, kind, records)
-        if not fresh:
-            return
-        positions = {position(r) for r in fresh}
-        last = await progress.lock(unit.session, kind, positions)
-        parked = await parking.versions(unit.session, kind, positions)
-        before = dict(last)
-        if kind == REACTOR and self.reactors.preparation:
-            await self.reactors.preparation([envelope(r) for r in fresh], unit)
-        await how(unit, kind, fresh, last, parked)
-        await progress.write(unit.session, kind, {p: v for p, v in last.items() if v != before[p]})
-
-    async def _not_yet_applied(self, unit: UnitOfWork, kind: Kind, records: list[Record]) -> list[Record]:
-        """Drop what an unlocked look already shows as applied; most of a re-read log ends here."""
-        seen = await progress.read(unit.session, kind, {position(r) for r in records}) if records else {}
-        fresh = [r for r in records if envelope(r).version > seen.get(position(r), 0)]
-        EVENTS_DROPPED.labels(kind).inc(len(records) - len(fresh))
-        return fresh
-
-    async def _in_bulk(
-        self,
-        unit: UnitOfWork,
-        kind: Kind,
-        records: list[Record],
-        last: dict[Position, int],
-        parked: parking.Parked,
+    async def _apply_to(
+        self, unit: UnitOfWork, kinds: Collection[Kind], records: Sequence[Record], how: "Manner"
     ) -> None:
+        """Both kinds lock and write their progress together: a batch costs as many statements as one kind would."""
+        if not records:
+            return
+        last = await progress.lock(unit.session, kinds, {record.position for record in records})
+        fresh: dict[Kind, list[Record]] = {kind: _not_yet_applied(kind, records, last[kind]) for kind in kinds}
+        touched = {record.position for found in fresh.values() for record in found}
+        if not touched:
+            return
+        parked = await parking.versions(unit.session, kinds, touched)
+        turns: dict[Kind, Turns] = {kind: Turns(last[kind], parked[kind]) for kind in kinds}
+        for kind, found in fresh.items():
+            if kind == REACTOR and found and self.reactors.preparation:
+                await self.reactors.preparation([envelope(record) for record in found], unit)
+            await how(unit, kind, found, turns[kind])
+        await progress.write(unit.session, {kind: turn.moved for kind, turn in turns.items()})
+
+    async def _in_bulk(self, unit: UnitOfWork, kind: Kind, records: Sequence[Record], turns: Turns) -> None:
         accepted: list[Record] = []
         for record in records:
-            if await self._is_next(unit, kind, record, last, parked):
-                last[position(record)] += 1
+            if await self._is_next(unit, kind, record, turns):
+                turns.advance(record)
                 accepted.append(record)
         await self._handle(unit, kind, accepted)
 
-    async def _one_by_one(
-        self,
-        unit: UnitOfWork,
-        kind: Kind,
-        records: list[Record],
-        last: dict[Position, int],
-        parked: parking.Parked,
-    ) -> None:
+    async def _one_by_one(self, unit: UnitOfWork, kind: Kind, records: Sequence[Record], turns: Turns) -> None:
         for record in records:
-            if not await self._is_next(unit, kind, record, last, parked):
+            if not await self._is_next(unit, kind, record, turns):
                 continue
             try:
                 async with unit.session.begin_nested():
@@ -129,27 +113,20 @@ class Inbox:
                 if is_outage(error):
                     raise
                 unit.discard()
-                parked[position(record), envelope(record).version] = "parked"
+                turns.park(record)
                 await self._park(unit, kind, record, reason=reason_of(error), error=error)
             else:
-                last[position(record)] += 1
+                turns.advance(record)
 
-    async def _is_next(
-        self, unit: UnitOfWork, kind: Kind, record: Record, last: dict[Position, int], parked: parking.Parked
-    ) -> bool:
+    async def _is_next(self, unit: UnitOfWork, kind: Kind, record: Record, turns: Turns) -> bool:
         """Whether a record is its key's next; duplicates are dropped, records ahead of their turn parked."""
-        at, version = position(record), envelope(record).version
-        while parked.get((at, last[at] + 1)) == "dropped":
-            last[at] += 1
-        if version <= last[at] or (at, version) in parked:
+        turn = turns.of(record)
+        if turn == "done":
             EVENTS_DROPPED.labels(kind).inc()
-            return False
-        if version == last[at] + 1:
-            return True
-        waiting = any(p == at and state != "dropped" for (p, _), state in parked.items())
-        parked[at, version] = "parked"
-        await self._park(unit, kind, record, reason="behind" if waiting else "gap")
-        return False
+        elif turn != "next":
+            turns.park(record)
+            await self._park(unit, kind, record, reason=turn)
+        return turn == "next"
 
     async def _park(
         self,
@@ -196,10 +173,10 @@ class Inbox:
                         await handler(received, projection)
 
     async def _react(self, unit: UnitOfWork, records: Sequence[Record]) -> None:
-        for record in records:
-            if self.reactors.every or envelope(record).type in self.reactors.handlers:
-                with tracing.consuming([envelope(record)], by=REACTOR):
-                    await self._react_to(envelope(record), unit.caused_by(envelope(record)))
+        for event in map(envelope, records):
+            if self.reactors.every or event.type in self.reactors.handlers:
+                with tracing.consuming([event], by=REACTOR):
+                    await self._react_to(event, unit.caused_by(event))
 
     async def _react_to(self, event: Envelope, unit: UnitOfWork) -> None:
         if self.reactors.every:
@@ -210,7 +187,14 @@ class Inbox:
             await handler(event.read(event_class), unit)
 
 
-Manner = Callable[[UnitOfWork, Kind, list[Record], dict[Position, int], parking.Parked], Awaitable[None]]
+Manner = Callable[[UnitOfWork, Kind, Sequence[Record], Turns], Awaitable[None]]
+
+
+def _not_yet_applied(kind: Kind, records: Sequence[Record], last: dict[Position, int]) -> list[Record]:
+    """Drop what was applied before; a log that is read again ends here, with nothing but its places read."""
+    fresh = [record for record in records if record.version > last[record.position]]
+    EVENTS_DROPPED.labels(kind).inc(len(records) - len(fresh))
+    return fresh
 
 
 def waves(records: Iterable[Record]) -> list[list[Envelope]]:
@@ -218,18 +202,12 @@ def waves(records: Iterable[Record]) -> list[list[Envelope]]:
     depth: dict[Position, int] = {}
     result: list[list[Envelope]] = []
     for record in records:
-        at = depth.get(position(record), 0)
-        depth[position(record)] = at + 1
+        at = depth.get(record.position, 0)
+        depth[record.position] = at + 1
         if at == len(result):
             result.append([])
         result[at].append(envelope(record))
     return result
-
-
-def position(record: Record) -> Position:
-    """The stream a record belongs to."""
-    found = envelope(record)
-    return found.source, found.key
 
 
 def envelope(record: Record) -> Envelope:

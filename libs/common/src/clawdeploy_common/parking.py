@@ -1,7 +1,7 @@
 """Parked events: what could not be applied waits in the database, and only its own key waits with it (law 3)."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_common import progress
 from clawdeploy_common.errors import PermanentError, TemporaryError
+from clawdeploy_common.events import Position
 from clawdeploy_common.handlers import Kind
 from clawdeploy_common.ids import named_id, new_id
-from clawdeploy_common.progress import Position
 from clawdeploy_common.records import Record
 
 Reason = Literal["gap", "behind", "failed", "permanent", "unreadable"]
@@ -23,10 +23,13 @@ MAX_ATTEMPTS = 8
 
 _VERSIONS = text(
     """
-    SELECT p.source, p.key, p.version, p.state FROM parked_events p
-    WHERE p.kind = :kind AND (p.source, p.key) IN (SELECT * FROM unnest(:sources, :keys))
+    SELECT p.kind, p.source, p.key, p.version, p.state FROM unnest(:sources, :keys) AS i(source, key)
+    CROSS JOIN LATERAL
+        (SELECT * FROM parked_events p WHERE p.kind = ANY(:kinds) AND p.source = i.source AND p.key = i.key OFFSET 0) AS p
     """
-).bindparams(bindparam("sources", type_=ARRAY(Text)), bindparam("keys", type_=ARRAY(Uuid)))
+).bindparams(
+    bindparam("kinds", type_=ARRAY(Text)), bindparam("sources", type_=ARRAY(Text)), bindparam("keys", type_=ARRAY(Uuid))
+)
 _PARK = text(
     """
     INSERT INTO parked_events (id, kind, source, topic, partition, "offset", key, version, type, account_id, headers, payload, reason,
@@ -89,12 +92,15 @@ _TIME = DateTime(timezone=True)
 Parked = dict[tuple[Position, int], str]
 
 
-async def versions(session: AsyncSession, kind: Kind, positions: Iterable[Position]) -> Parked:
+async def versions(
+    session: AsyncSession, kinds: Collection[Kind], positions: Collection[Position]
+) -> dict[Kind, Parked]:
     """Which versions of these keys are parked, with their state."""
-    listed = list(positions)
-    parameters = {"kind": kind, "sources": [source for source, _ in listed], "keys": [key for _, key in listed]}
-    rows = await session.execute(_VERSIONS, parameters)
-    return {((row.source, row.key), row.version): row.state for row in rows}
+    found: dict[Kind, Parked] = {kind: {} for kind in kinds}
+    values = {"kinds": list(kinds), **progress.columns(positions)}
+    for kind, source, key, version, state in await session.execute(_VERSIONS, values):
+        found[kind][(source, key), version] = state
+    return found
 
 
 async def park(
@@ -173,13 +179,13 @@ async def wake(session: AsyncSession, kind: Kind, position: Position, *, after: 
 
 async def advance_over_dropped(session: AsyncSession, kind: Kind, position: Position) -> None:
     """Count dropped events that are a key's next as done, and let the one after them be due."""
-    last = (await progress.lock(session, kind, [position]))[position]
-    states = await versions(session, kind, [position])
+    last = (await progress.lock(session, [kind], [position]))[kind][position]
+    states = (await versions(session, [kind], [position]))[kind]
     version = last
     while states.get((position, version + 1)) == "dropped":
         version += 1
     if version > last:
-        await progress.write(session, kind, {position: version})
+        await progress.write(session, {kind: {position: version}})
         await wake(session, kind, position, after=version)
 
 

@@ -1,64 +1,66 @@
 """Which version of which key was applied last, per kind of handler (law 2)."""
 
-from collections.abc import Iterable
-from uuid import UUID
+from collections.abc import Collection, Mapping
+from itertools import cycle
+from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from clawdeploy_common.events import Position
 from clawdeploy_common.handlers import Kind
 
-Position = tuple[str, UUID]
+Versions = dict[Kind, dict[Position, int]]
 
+_KINDS = bindparam("kinds", type_=ARRAY(Text))
 _POSITIONS = (bindparam("sources", type_=ARRAY(Text)), bindparam("keys", type_=ARRAY(Uuid)))
-_READ = text(
+_LOCK = text(  # LATERAL and ON CONFLICT look each row up by its key, whatever the planner believes of the table's size
     """
-    SELECT p.source, p.key, p.version FROM unnest(:sources, :keys) AS i(source, key)
-    JOIN progress p ON p.kind = :kind AND p.source = i.source AND p.key = i.key
+    SELECT p.kind, p.source, p.key, p.version
+    FROM (SELECT k.kind, i.source, i.key FROM unnest(:kinds) AS k(kind), unnest(:sources, :keys) AS i(source, key)
+          ORDER BY k.kind, i.source, i.key) AS i
+    CROSS JOIN LATERAL
+        (SELECT * FROM progress p WHERE p.kind = i.kind AND p.source = i.source AND p.key = i.key FOR UPDATE) AS p
     """
-).bindparams(*_POSITIONS)
+).bindparams(_KINDS, *_POSITIONS)
 _CREATE = text(
     """
     INSERT INTO progress (kind, source, key)
-    SELECT :kind, i.source, i.key FROM unnest(:sources, :keys) AS i(source, key) ORDER BY i.source, i.key
-    ON CONFLICT DO NOTHING
+    SELECT k.kind, i.source, i.key FROM unnest(:kinds) AS k(kind), unnest(:sources, :keys) AS i(source, key)
+    ORDER BY k.kind, i.source, i.key
+    ON CONFLICT DO NOTHING RETURNING kind, source, key, version
     """
-).bindparams(*_POSITIONS)
-_LOCK = text(
-    """
-    SELECT p.source, p.key, p.version FROM progress p
-    WHERE p.kind = :kind AND (p.source, p.key) IN (SELECT * FROM unnest(:sources, :keys))
-    ORDER BY p.source, p.key FOR UPDATE
-    """
-).bindparams(*_POSITIONS)
+).bindparams(_KINDS, *_POSITIONS)
 _WRITE = text(
     """
-    UPDATE progress p SET version = i.version FROM unnest(:sources, :keys, :versions) AS i(source, key, version)
-    WHERE p.kind = :kind AND p.source = i.source AND p.key = i.key
+    INSERT INTO progress (kind, source, key, version)
+    SELECT * FROM unnest(:kinds, :sources, :keys, :versions) AS i(kind, source, key, version)
+    ON CONFLICT (kind, source, key) DO UPDATE SET version = excluded.version
     """
-).bindparams(*_POSITIONS, bindparam("versions", type_=ARRAY(BigInteger)))
+).bindparams(_KINDS, *_POSITIONS, bindparam("versions", type_=ARRAY(BigInteger)))
 
 
-async def read(session: AsyncSession, kind: Kind, positions: Iterable[Position]) -> dict[Position, int]:
-    """Last versions without locking; keys never seen are absent."""
-    rows = await session.execute(_READ, _parameters(kind, positions))
-    return {(row.source, row.key): row.version for row in rows}
-
-
-async def lock(session: AsyncSession, kind: Kind, positions: Iterable[Position]) -> dict[Position, int]:
+async def lock(session: AsyncSession, kinds: Collection[Kind], positions: Collection[Position]) -> Versions:
     """Last versions, 0 for keys never seen, locked until the transaction ends."""
-    parameters = _parameters(kind, positions)
-    await session.execute(_CREATE, parameters)
-    rows = await session.execute(_LOCK, parameters)
-    return {(row.source, row.key): row.version for row in rows}
+    found: Versions = {kind: {} for kind in kinds}
+    missing = positions
+    for statement in cycle((_LOCK, _CREATE)):  # what another made meanwhile is there to be locked in the next turn
+        for kind, source, key, version in await session.execute(statement, {"kinds": list(kinds), **columns(missing)}):
+            found[kind][source, key] = version
+        missing = [at for at in missing if any(at not in versions for versions in found.values())]
+        if not missing:
+            break
+    return found
 
 
-async def write(session: AsyncSession, kind: Kind, versions: dict[Position, int]) -> None:
+async def write(session: AsyncSession, versions: Mapping[Kind, Mapping[Position, int]]) -> None:
     """Store last versions of locked keys."""
-    if versions:
-        await session.execute(_WRITE, {**_parameters(kind, versions), "versions": list(versions.values())})
+    rows = [(kind, at, version) for kind, found in versions.items() for at, version in found.items()]
+    if rows:
+        kinds, positions, numbers = zip(*rows, strict=True)
+        await session.execute(_WRITE, {"kinds": list(kinds), **columns(positions), "versions": list(numbers)})
 
 
-def _parameters(kind: Kind, positions: Iterable[Position]) -> dict[str, object]:
-    listed = list(positions)
-    return {"kind": kind, "sources": [source for source, _ in listed], "keys": [key for _, key in listed]}
+def columns(positions: Collection[Position]) -> dict[str, list[Any]]:
+    """Positions as arrays, one a column."""
+    return {"sources": [source for source, _ in positions], "keys": [key for _, key in positions]}

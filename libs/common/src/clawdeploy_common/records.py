@@ -2,78 +2,81 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+from uuid import UUID
 
-from clawdeploy_common.events import TICK_TYPE, Envelope
+from clawdeploy_common.events import TICK_TYPE, Envelope, Position, place_in
 
+NOWHERE: Position = ("", UUID(int=0))
+_TICK = TICK_TYPE.encode()
 _EPOCH_DIGITS = 10
-_EPOCHS = 10 ** (_EPOCH_DIGITS - 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Raw headers and payload, with the envelope, or the reason why there is none (``defect``).
+    """Raw headers and payload, and what can be read of them; making one never raises.
 
-    A defective record whose place in its stream is still readable has an envelope with that place and nothing else.
+    ``position`` and ``version`` are its place in its stream, NOWHERE and 0 when that cannot be read. The rest is read when it is
+    asked for, since most of a log that is read again is not: ``envelope`` and, when something is unreadable, why (``defect``).
     """
 
-    topic: str
-    partition: int
-    offset: int
-    headers: Sequence[tuple[str, bytes]]
-    payload: bytes
-    envelope: Envelope | None
-    defect: str | None = None
-
-    @classmethod
-    def read(
-        cls,
+    def __init__(
+        self,
         *,
         topic: str,
         partition: int,
         offset: int,
         headers: Sequence[tuple[str, bytes | None]],
         payload: bytes | None,
-    ) -> "Record":
-        """Read a record; never raises, what cannot be read is told in ``defect``."""
-        named = [(name, value or b"") for name, value in headers]
-        defect = None
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.headers = headers
+        self.payload = payload or b""
+        self._values = dict(headers)
         try:
-            envelope = Envelope.from_record(named, payload or b"")
+            self.position, self.version = place_in(self._values)
+        except ValueError:
+            self.position, self.version = NOWHERE, 0
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """All of it; of a defective record its place and nothing else, None when it has no place."""
+        return self._read[0]
+
+    @property
+    def defect(self) -> str | None:
+        """Why it cannot be read; None when it can."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Envelope | None, str | None]:
+        try:
+            return Envelope.from_headers(self._values, self.payload), None
         except ValueError as error:
-            envelope, defect = Envelope.of_damaged(named, payload or b""), str(error)
-        return cls(
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            headers=named,
-            payload=payload or b"",
-            envelope=envelope,
-            defect=defect,
-        )
+            placed = Envelope.of_damaged(self.position, self.version, self.payload) if self.version else None
+            return placed, str(error)
 
     @property
     def is_tick(self) -> bool:
         """Whether this is the relay's mark of life, which carries no fact."""
-        if self.envelope is not None:
-            return self.envelope.type == TICK_TYPE
-        return any(name == "ce_type" and value == TICK_TYPE.encode() for name, value in self.headers)
+        return self._values.get("ce_type") == _TICK
+
+    @property
+    def time(self) -> str:
+        """When it was told, as it was written; empty when the header is missing."""
+        return (self._values.get("ce_time") or b"").decode(errors="replace")
 
     @property
     def log_epoch(self) -> int:
         """The producer's log epoch, 0 when the header is missing or unreadable."""
-        if self.envelope is not None and self.defect is None:
-            epoch = self.envelope.log_epoch
-            return epoch if 0 <= epoch < _EPOCHS else 0
-        for name, value in self.headers:
-            if name == "ce_logepoch" and value.isdigit() and len(value) < _EPOCH_DIGITS:
-                return int(value)
-        return 0
+        value = self._values.get("ce_logepoch") or b""
+        return int(value) if value.isdigit() and len(value) < _EPOCH_DIGITS else 0
 
     def headers_as_json(self) -> list[list[str]]:
         """Headers for a JSONB column, values in base64 because they may be any bytes."""
-        return [[name.replace("\x00", ""), base64.b64encode(value).decode()] for name, value in self.headers]
+        return [[name.replace("\x00", ""), base64.b64encode(value or b"").decode()] for name, value in self.headers]
 
 
 def headers_from_json(stored: list[list[str]]) -> list[tuple[str, bytes]]:
@@ -83,7 +86,7 @@ def headers_from_json(stored: list[list[str]]) -> list[tuple[str, bytes]]:
 
 def record_from_row(row: Any) -> Record:
     """A parked record as it was received."""
-    return Record.read(
+    return Record(
         topic=row.topic,
         partition=row.partition,
         offset=row.offset,

@@ -13,9 +13,9 @@ from sqlalchemy import MetaData, delete, text
 from clawdeploy_common.database import Database
 from clawdeploy_common.drainer import apply_head
 from clawdeploy_common.errors import LogIncomplete, TemporaryError
+from clawdeploy_common.events import Position
 from clawdeploy_common.handlers import PROJECTOR
 from clawdeploy_common.inbox import REPLAY_LOCK, Inbox
-from clawdeploy_common.progress import Position
 from clawdeploy_common.records import Record
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_common.tables import projections_of
@@ -135,7 +135,7 @@ async def _read_to_end(consumer: Any, partitions: Sequence[TopicPartition]) -> A
     while True:
         batches = await consumer.getmany(timeout_ms=100, max_records=2000)
         records = [
-            Record.read(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
+            Record(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
             for batch in batches.values()
             for r in batch
         ]

@@ -26,9 +26,11 @@ log = structlog.get_logger()
 MAX_RECORDS = 500
 COMMIT_TIMEOUT_S = 2.0
 _EPOCHS = text("SELECT partition, log_epoch FROM consumed_epochs WHERE topic = :topic")
-_STORE_EPOCH = text(
+_STORE_EPOCHS = text(
     """
-    INSERT INTO consumed_epochs (topic, partition, log_epoch) VALUES (:topic, :partition, :epoch)
+    INSERT INTO consumed_epochs (topic, partition, log_epoch)
+    SELECT :topic, i.partition, i.epoch FROM unnest(CAST(:partitions AS int[]), CAST(:epochs AS int[])) AS i(partition, epoch)
+    ORDER BY i.partition
     ON CONFLICT (topic, partition) DO UPDATE SET log_epoch = greatest(consumed_epochs.log_epoch, excluded.log_epoch)
     """
 )
@@ -127,32 +129,40 @@ class Subscription:
             return
 
     async def _seek_where_log_is_new(self, records: Sequence[Record]) -> list[Record]:
-        """Partitions with a higher epoch than ever seen go back to their beginning; returns the records of the others."""
+        """Partitions with a higher epoch than ever seen are read from their beginning; returns the records that count."""
         highest: dict[int, int] = {}
+        first: dict[int, int] = {}
         for record in records:
             highest[record.partition] = max(record.log_epoch, highest.get(record.partition, 0))
+            first.setdefault(record.partition, record.offset)
         if all(epoch <= self._epochs.get(p, 0) for p, epoch in highest.items()):  # what is remembered only ever rises
             return list(records)
         async with self._database.connection() as connection:
             rows = await connection.execute(_EPOCHS, {"topic": self._topic})
             self._epochs = {row.partition: row.log_epoch for row in rows}
         risen = {p: e for p, e in highest.items() if e > self._epochs.get(p, 0)}
-        for partition, epoch in risen.items():
-            await self._from_beginning(partition, epoch)
-        return [record for record in records if record.partition not in risen]
+        back = {partition for partition in risen if first[partition] > 0}  # the others are at their beginning
+        await self._from_beginning(risen, back)
+        return [record for record in records if record.partition not in back]
 
-    async def _from_beginning(self, partition: int, epoch: int) -> None:
-        """Commit offset 0, seek, and only then remember the epoch: a crash in between does it again."""
-        at = TopicPartition(self._topic, partition)
+    async def _from_beginning(self, risen: dict[int, int], back: set[int]) -> None:
+        """Commit offset 0, seek, and only then remember the epochs: a crash in between does it again."""
         consumer = self._subscriber.consumer
-        if at not in consumer.assignment():  # moved to another replica, which will see the epoch itself
+        assigned = {at.partition: at for at in consumer.assignment()}
+        risen = {p: e for p, e in risen.items() if p in assigned}  # another replica will see the epoch itself
+        if not risen:
             return
-        log.warning("log.read_again", topic=self._topic, partition=partition, log_epoch=epoch)
-        self._applied.pop(at, None)
-        await consumer.commit({at: 0})
-        await consumer.seek_to_beginning(at)
+        for partition in risen:
+            self._applied.pop(assigned[partition], None)
+        await consumer.commit({assigned[partition]: 0 for partition in risen})
+        if again := [assigned[partition] for partition in risen if partition in back]:
+            log.warning(
+                "log.read_again", topic=self._topic, partitions=sorted(back), log_epochs=sorted(set(risen.values()))
+            )
+            await consumer.seek_to_beginning(*again)
+        values = {"topic": self._topic, "partitions": list(risen), "epochs": list(risen.values())}
         async with self._database.connection() as connection:
-            await connection.execute(_STORE_EPOCH, {"topic": self._topic, "partition": partition, "epoch": epoch})
+            await connection.execute(_STORE_EPOCHS, values)
 
     async def _commit(self) -> None:
         """Tell Kafka how far we are; only a hint, so it is told now and then, and a refusal (a rebalance, a broker gone) is no error."""
@@ -167,7 +177,7 @@ class Subscription:
             log.info("offsets.not_committed", topic=self._topic, error=f"{type(error).__name__}: {error}")
 
     def _note_ticks(self, records: Sequence[Record]) -> None:
-        times = [dict(r.headers).get("ce_time", b"").decode(errors="replace") for r in records if r.is_tick]
+        times = [record.time for record in records if record.is_tick]
         if times:
             with suppress(ValueError):
                 LAST_TICK.labels(self._topic).set(datetime.fromisoformat(max(times)).timestamp())
@@ -189,6 +199,5 @@ class Subscription:
 async def _decode(message: KafkaMessage) -> list[Record]:
     raw: Any = message.raw_message
     return [
-        Record.read(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value)
-        for r in raw
+        Record(topic=r.topic, partition=r.partition, offset=r.offset, headers=r.headers, payload=r.value) for r in raw
     ]
