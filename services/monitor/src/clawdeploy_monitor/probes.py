@@ -17,6 +17,7 @@ from clawdeploy_common.tokens import InternalTokens
 from clawdeploy_events.health import ChannelHealth
 from clawdeploy_events.lifecycle import ServerState
 from clawdeploy_monitor.hysteresis import Probed
+from clawdeploy_monitor.knocking import Unintelligible, get
 
 MOST_BYTES = 64 * 1024
 _OK = 200
@@ -57,13 +58,11 @@ class Probes:
         tokens: InternalTokens,
         options: ProbeOptions,
         *,
-        agents: AsyncBaseTransport | None = None,
         provisioner: AsyncBaseTransport | None = None,
     ) -> None:
         limits = Limits(max_connections=options.concurrency, max_keepalive_connections=options.concurrency)
         self._tokens = tokens
         self._options = options
-        self._agents = AsyncClient(timeout=options.timeout_s, limits=limits, trust_env=False, transport=agents)
         self._provisioner = AsyncClient(
             base_url=options.provisioner_url.rstrip("/"),
             timeout=options.timeout_s,
@@ -74,7 +73,6 @@ class Probes:
 
     async def close(self) -> None:
         """Close connections."""
-        await self._agents.aclose()
         await self._provisioner.aclose()
 
     async def look(self, target: Target) -> Probed:
@@ -89,26 +87,14 @@ class Probes:
         at, began = utc_now(), time.monotonic()
         try:
             async with asyncio.timeout(self._options.timeout_s):
-                await self._live(f"{probe_url.rstrip('/')}/healthz")
-        except NotAlive as error:
-            return Probed(at=at, alive=False, detail=error.detail)
+                await _live(f"{probe_url.rstrip('/')}/healthz")
+        except (NotAlive, Unintelligible) as error:
+            return Probed(at=at, alive=False, detail=str(error))
         except TimeoutError:
             return Probed(at=at, alive=False, detail=f"no answer within {self._options.timeout_s:g} s")
-        except (HTTPError, OSError) as error:
+        except (OSError, ValueError) as error:
             return Probed(at=at, alive=False, detail=f"no answer: {type(error).__name__}")
         return Probed(at=at, alive=True, latency_ms=round((time.monotonic() - began) * 1000))
-
-    async def _live(self, url: str) -> None:
-        body = b""
-        async with self._agents.stream("GET", url) as response:
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MOST_BYTES:
-                    raise NotAlive("the answer to /healthz is too large")
-        if response.status_code != _OK:
-            raise NotAlive(f"/healthz answered {response.status_code}")
-        if not _says_live(body):
-            raise NotAlive("/healthz did not say that the gateway lives")
 
     async def _view(self, target: Target) -> dict[str, Any] | None:
         """The provisioner's view, None when it does not answer."""
@@ -142,6 +128,14 @@ class Probes:
         if isinstance(disk_free_bytes, int) and disk_free_bytes < self._options.disk_free_min_bytes:
             return f"its disk is full: {disk_free_bytes} bytes are free"
         return None
+
+
+async def _live(url: str) -> None:
+    status, body = await get(url, most_bytes=MOST_BYTES)
+    if status != _OK:
+        raise NotAlive(f"/healthz answered {status}")
+    if not _says_live(body):
+        raise NotAlive("/healthz did not say that the gateway lives")
 
 
 def _says_live(body: bytes) -> bool:
