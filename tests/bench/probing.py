@@ -29,8 +29,8 @@ WATCHES = 1_000
 SECONDS = 5.0
 _WATCH = text(
     """
-    INSERT INTO watches (instance_id, account_id, lifecycle_version, expected, server_state, probe_url, started_at, next_probe_at)
-    VALUES (:id, :account, 1, 'running', 'running', :url, clock_timestamp(), clock_timestamp())
+    INSERT INTO watches (instance_id, account_id, lifecycle_version, expected, server_state, probe_url, started_at, next_probe_at, rounds)
+    VALUES (:id, :account, 1, 'running', 'running', :url, clock_timestamp(), clock_timestamp(), :rounds)
     """
 )
 
@@ -84,7 +84,8 @@ async def _probed(settings: MonitorSettings, size: Size) -> Figure:
 
 
 async def _watch(database: Database, url: str, *, number: int) -> None:
-    values = [{"id": new_id(), "account": new_id(), "url": url} for _ in range(number)]
+    """Out of step with each other, so that at any time every third probe asks the provisioner."""
+    values = [{"id": new_id(), "account": new_id(), "url": url, "rounds": each} for each in range(number)]
     async with database.connection() as connection:
         await connection.execute(_WATCH, values)
 
