@@ -133,6 +133,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Processes": (
         Panel("Memory", "bytes", (("process_resident_memory_bytes", "{{service}}"),)),
         Panel("Processor", "percentunit", (("rate(process_cpu_seconds_total[5m])", "{{service}}"),)),
+        Panel(
+            "Change of keys",
+            "short",
+            (
+                ("max(clawdeploy_sealing_keys)", "sealing keys kept"),
+                ('max by (key) (clawdeploy_encrypted_rows{key!="current"})', "rows under {{key}}"),
+            ),
+        ),
         Panel("Open files", "short", (("process_open_fds / process_max_fds", "{{service}}"),)),
     ),
 }

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncGenerator
 
+import asyncpg
 import pytest
 
 from clawdeploy_cli.engines.broker import CLIENT_SETTINGS
@@ -35,7 +36,11 @@ async def older() -> AsyncGenerator[WholePlatform]:
 
 
 async def schemas(platform: WholePlatform) -> dict[str, Catalogue]:
-    return {name: await catalogue_of(platform.admin_url, schema=name) for name in SERVICES}
+    connection = await asyncpg.connect(platform.admin_url)
+    try:
+        return {name: await catalogue_of(connection, schema=name) for name in SERVICES}
+    finally:
+        await connection.close()
 
 
 async def test_the_release_before_deploys_on_todays_schema(older: WholePlatform) -> None:

@@ -38,7 +38,11 @@ async def platform() -> AsyncGenerator[WholePlatform]:
         "CLAWDEPLOY_KAFKA_SESSION_TIMEOUT_MS": "6000",
         "CLAWDEPLOY_KAFKA_PARTITIONS": "4",
     }
-    more = {"CLAWDEPLOY_MUTATIONS_PER_MINUTE": str(MUTATIONS_PER_MINUTE)}
+    more = {
+        "CLAWDEPLOY_MUTATIONS_PER_MINUTE": str(MUTATIONS_PER_MINUTE),
+        "CLAWDEPLOY_SEALING_ROUND_SECONDS": "0.5",
+        "CLAWDEPLOY_SEALING_KEY_GRACE_SECONDS": "2",
+    }
     try:
         await postgres.start()
         await kafka.start()
@@ -96,6 +100,38 @@ async def test_gateways_share_an_accounts_limit(platform: WholePlatform) -> None
     assert MUTATIONS_PER_MINUTE <= admitted <= MUTATIONS_PER_MINUTE + refilled + 1
 
 
+async def test_the_sealing_key_is_changed_while_agents_are_deployed(platform: WholePlatform) -> None:
+    """INVARIANT: a key goes when nothing is sealed to it any more, in no service, and no secret goes with it."""
+    before = await platform.deploy("sealed before")
+    await platform.json("PATCH", f"/v1/instances/{before['id']}", json={"bot_token": a_token()})
+    await platform.reaches(before["id"], "running")
+    [old] = await platform.rows("SELECT id FROM provisioner.sealing_keys")
+
+    between = await platform.deploy("while the key changes")
+    await platform.json("POST", "/v1/admin/sealing-keys/rotate")
+    await platform.json("PATCH", f"/v1/instances/{between['id']}", json={"bot_token": a_token()})
+    await platform.reaches(between["id"], "running")
+
+    async def is_changed() -> bool:
+        kept = await platform.rows("SELECT id FROM provisioner.sealing_keys")
+        return len(kept) == 1 and kept != [old]
+
+    await eventually(is_changed, seconds=60)
+    [new] = await platform.rows("SELECT id FROM provisioner.sealing_keys")
+    for table in ("api.secrets", "provisioner.secret_copies"):
+        keys = await platform.rows(f"SELECT DISTINCT sealing_key_id AS id FROM {table}")  # noqa: S608 - our names
+        assert [row["id"] for row in keys] == [new["id"]], table
+
+    await platform.ask("POST", f"/v1/instances/{before['id']}/redeploy")
+    await platform.reaches(before["id"], "running")
+    await no_dead_letters(platform)
+
+
+def a_token() -> str:
+    """A bot token as Telegram gives them."""
+    return f"{secrets.randbelow(10**9) + 10**9}:{secrets.token_hex(18)[:35]}"
+
+
 class Person:
     """Somebody who keeps changing a token, and whose balancer knows two gateways; what goes wrong is remembered."""
 
@@ -117,7 +153,7 @@ class Person:
 
     async def change(self, gateway: str) -> None:
         """Change it once; a gateway that refuses the connection is left for the other one, as a balancer does."""
-        body = {"bot_token": f"{secrets.randbelow(10**9) + 10**9}:{secrets.token_hex(18)[:35]}"}
+        body = {"bot_token": a_token()}
         for name in (gateway, *(other for other in GATEWAYS if other != gateway)):
             headers = dict(self.platform.http.headers)
             async with httpx.AsyncClient(base_url=self.platform.url(name), headers=headers, timeout=30) as http:

@@ -50,19 +50,15 @@ class Catalogue:
         return {name.partition(".")[0] for name in self.columns}
 
 
-async def catalogue_of(url: str, *, schema: str) -> Catalogue:
-    """Read a schema with the rights of ``url``'s role."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("SELECT set_config('search_path', '', false)")
-        columns = await connection.fetch(_COLUMNS, schema)
-        return Catalogue(
-            columns={row["name"]: Column(**{key: row[key] for key in Column.__annotations__}) for row in columns},
-            rules=frozenset(row[0].replace(f"{schema}.", "") for row in await connection.fetch(_RULES, schema)),
-            rights=frozenset(row[0] for row in await connection.fetch(_RIGHTS, schema)),
-        )
-    finally:
-        await connection.close()
+async def catalogue_of(connection: "asyncpg.Connection[asyncpg.Record]", *, schema: str) -> Catalogue:
+    """Read a schema as the connection sees it now."""
+    await connection.execute("SELECT set_config('search_path', '', false)")
+    columns = await connection.fetch(_COLUMNS, schema)
+    return Catalogue(
+        columns={row["name"]: Column(**{key: row[key] for key in Column.__annotations__}) for row in columns},
+        rules=frozenset(row[0].replace(f"{schema}.", "") for row in await connection.fetch(_RULES, schema)),
+        rights=frozenset(row[0] for row in await connection.fetch(_RIGHTS, schema)),
+    )
 
 
 def broken_promises(old: Catalogue, new: Catalogue) -> list[str]:

@@ -1,5 +1,7 @@
 """The rule of migrations, "expand, then contract", tells what breaks older code from what does not."""
 
+from collections.abc import AsyncGenerator
+
 import asyncpg
 import pytest
 
@@ -37,28 +39,28 @@ HARMFUL = {
 
 
 @pytest.fixture
-async def owner(database: Database) -> str:
-    await run(database.url("api"), OLD)
-    return database.url("api")
+async def owner(module_database: Database) -> "AsyncGenerator[asyncpg.Connection[asyncpg.Record]]":
+    """The role that migrates, in a transaction that is undone."""
+    connection = await asyncpg.connect(module_database.url("api"))
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(OLD)
+    yield connection
+    await transaction.rollback()
+    await connection.close()
 
 
-async def run(url: str, statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statements)
-    finally:
-        await connection.close()
-
-
-async def test_what_only_adds_breaks_nothing(owner: str) -> None:
+async def test_what_only_adds_breaks_nothing(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
     old = await catalogue_of(owner, schema="api")
-    await run(owner, HARMLESS)
+    await owner.execute(HARMLESS)
     assert broken_promises(old, await catalogue_of(owner, schema="api")) == []
 
 
 @pytest.mark.parametrize(("change", "broken"), HARMFUL.items())
-async def test_what_older_code_would_stumble_over_is_named(owner: str, change: str, broken: list[str]) -> None:
+async def test_what_older_code_would_stumble_over_is_named(
+    owner: "asyncpg.Connection[asyncpg.Record]", change: str, broken: list[str]
+) -> None:
     """INVARIANT: expand, then contract: nothing that the release before uses is taken away or made stricter."""
     old = await catalogue_of(owner, schema="api")
-    await run(owner, change)
+    await owner.execute(change)
     assert broken_promises(old, await catalogue_of(owner, schema="api")) == broken

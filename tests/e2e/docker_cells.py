@@ -3,10 +3,11 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -122,11 +123,12 @@ class Cell:
 
 
 @asynccontextmanager
-async def cells_of(url: str, folder: Path, *, image: str, **facts: Any) -> AsyncGenerator[Cells]:
-    """A platform on the engine; what it made is destroyed at the end, whatever happened."""
-    settings = DockerSettings(
-        hosts=(DockerHost(name="local", url=url),), home=folder, image=image, reservations_dir=folder / "reservations"
-    )
+async def cells_of(
+    url: str, folder: Path, *, image: str, others: Mapping[str, str] = MappingProxyType({}), **facts: Any
+) -> AsyncGenerator[Cells]:
+    """A platform on the engine and on ``others`` (name: address); what it made is destroyed at the end, whatever happened."""
+    hosts = tuple(DockerHost(name=name, url=each) for name, each in {"local": url, **others}.items())
+    settings = DockerSettings(hosts=hosts, home=folder, image=image, reservations_dir=folder / "reservations")
     async with httpx.AsyncClient() as http:
         provider = DockerProvider(settings, http=http)
         cells = Cells(settings=settings, provider=provider, http=http, url=url, **facts)

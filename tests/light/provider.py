@@ -51,6 +51,7 @@ class LightProvider:
         self.remembers = remembers
         self.complete = True
         self.never_ready = False
+        self.is_openclaw = True
         self.bundles: dict[UUID, Bundle] = {}
         self._spawned: list[subprocess.Popen[bytes]] = []
         self.visibility_lag = visibility_lag
@@ -202,6 +203,7 @@ class LightProvider:
             address=Address(host="127.0.0.1", port=facts["port"]),
             started_at=datetime.now(UTC) if alive else None,
             ready=alive and not self.never_ready,
+            is_openclaw=self.is_openclaw,
         )
 
     def _read(self, folder: Path) -> dict[str, Any]:

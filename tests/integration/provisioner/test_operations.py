@@ -1,5 +1,7 @@
 """The operations engine on a light workload, when nothing goes wrong."""
 
+import json
+
 from tests.integration.provisioner.conftest import Platform, deployment_plan
 
 from clawdeploy_common.ids import new_id
@@ -27,6 +29,17 @@ async def test_a_deploy_goes_through_every_step_and_tells_it(platform: Platform)
     assert len(platform.provider.created) == 1
     assert len(await platform.live_keys()) == 1
     assert set((await platform.steps(instance.deployment_id)).values()) == {"done"}
+
+
+async def test_another_program_than_openclaw_is_deployed_without_being_asked_for_its_models(platform: Platform) -> None:
+    """It is ready when its port answers; monitor goes by the provider's word, for it has no `/healthz`."""
+    platform.provider.is_openclaw = False
+    instance = await platform.deployed(model="stand/refusing")
+    assert set((await platform.steps(instance.deployment_id)).values()) == {"done"}
+    query = "SELECT data FROM outbox WHERE key = :key AND type = 'instance.started.v1'"
+    ((data,),) = await platform.rows(query, key=instance.id)
+    started = json.loads(data)
+    assert (started["probe_url"], started["endpoint"] is None) == (None, False)
 
 
 async def test_stop_start_restart_and_destroy_leave_nothing(platform: Platform) -> None:

@@ -69,7 +69,8 @@ class Server:
     """A server as the provider sees it now.
 
     ``ready`` says that ``/startupz`` has answered "started" since the last start; ``restarts`` counts the automatic ones within
-    the window; ``exited`` is set in state ERROR when the gateway ended by itself.
+    the window; ``exited`` is set in state ERROR when the gateway ended by itself. ``is_openclaw`` is False when another program was
+    put on the server: then it has no methods to be asked, and is ready while its port answers over HTTP.
     """
 
     server_id: UUID
@@ -85,6 +86,7 @@ class Server:
     disk_free_bytes: int | None = None
     restarts: int = 0
     exited: Exit | None = None
+    is_openclaw: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,7 +149,8 @@ class AgentSteps:
         async def record(unit: UnitOfWork) -> None:
             await servers.seen(unit, server)
             await unit.session.execute(_WANTED, {"id": context.operation.instance_id, "wanted": "running"})
-            event = InstanceStarted(server_id=row.id, probe_url=address, endpoint=address, started_at=started_at)
+            probe_url = address if server.is_openclaw else None
+            event = InstanceStarted(server_id=row.id, probe_url=probe_url, endpoint=address, started_at=started_at)
             context.emit(unit, event)
 
         return record
@@ -171,8 +172,11 @@ class AgentSteps:
             await context.sleep(_LOOK_AGAIN_S)
 
     async def verify(self, context: StepContext) -> None:
-        """Ask the gateway for its health and its models; spends no tokens."""
+        """Ask the gateway for its health and its models; spends no tokens. Another program is asked nothing: its port answers."""
         choice, row = choice_of(context.operation), await self._machines.server_row(context)
+        server = await self._machines.provider(context).observe(row.id)
+        if server is not None and not server.is_openclaw:
+            return
         gateway = await self._agents.gateway(context.operation.instance_id, host=row.host, port=row.port)
         await gateway.rpc("health")
         payload: Any = await gateway.rpc("models.list")

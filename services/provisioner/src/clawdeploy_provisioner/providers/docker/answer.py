@@ -40,6 +40,7 @@ def as_server(
         disk_free_bytes=disk_free_bytes,
         restarts=restarts,
         exited=None if failure is None else _exit(failure),
+        is_openclaw=container is None or container.profile.is_openclaw,
     )
 
 

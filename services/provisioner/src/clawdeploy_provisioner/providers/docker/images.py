@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -14,7 +15,9 @@ from clawdeploy_provisioner.providers.protocol import InstallationFailed, Progre
 
 log = structlog.get_logger()
 
+_WAYS_ON = "set OPENCLAW_IMAGE to one that is there, or make one with `make openclaw-image`"
 _REPORT_EVERY = 2.0
+_FETCH_AGAIN_S = 120.0
 
 
 class ImageNotFound(ProviderError, PermanentError):
@@ -55,6 +58,18 @@ class Images:
             if await self.find(engine) is None:
                 await self._pull(engine, progress)
 
+    async def keep(self, engines: Collection[Engine]) -> None:
+        """Fetch it to every engine that answers and lacks it, until cancelled; what fails is tried again minutes later."""
+        while True:
+            for engine in engines:
+                try:
+                    await self.ensure(engine)
+                except EngineAway:
+                    continue
+                except ProviderError as error:
+                    log.info("image.not_fetched", engine=engine.name, error=str(error))
+            await asyncio.sleep(_FETCH_AGAIN_S)
+
     async def _pull(self, engine: Engine, progress: Progress) -> None:
         await progress(f"Fetching image {self.image}")
         loop, told = asyncio.get_running_loop(), Transfer(self.image)
@@ -70,7 +85,7 @@ class Images:
         try:
             await engine.ask(pull)
         except Missing as error:
-            raise ImageNotFound(f"image {self.image}: {error}") from error
+            raise ImageNotFound(f"image {self.image} cannot be fetched ({error}): {_WAYS_ON}") from error
         except EngineAway:
             raise
         except ProviderUnavailable as error:

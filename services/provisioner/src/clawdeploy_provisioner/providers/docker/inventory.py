@@ -10,6 +10,7 @@ from clawdeploy_provisioner.disk import locked, write_atomically
 from clawdeploy_provisioner.providers.docker.engine import Engine, EngineAway
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
 from clawdeploy_provisioner.providers.docker.sight import Sight, Sights
+from clawdeploy_provisioner.providers.docker.tasks import remove_abandoned
 from clawdeploy_provisioner.providers.protocol import ProviderError, ServerBusy
 
 _PATIENCE = 60.0
@@ -52,10 +53,11 @@ class Inventory:
             raise away
         return None
 
-    async def gateways(self) -> set[str]:
-        """The addresses of our cells' networks on this machine."""
+    async def tidy(self) -> set[str]:
+        """Remove what an interrupted check left on any engine; answers the addresses of our cells' networks."""
         found: set[str] = set()
         for engine in self._engines.values():
+            await remove_abandoned(engine, self._sights.mine())
             networks = await engine.ask(lambda api: api.networks(filters=self._sights.mine()))
             found |= {
                 str(config.get("Gateway", "")).partition("/")[0] for n in networks for config in n["IPAM"]["Config"]

@@ -9,39 +9,32 @@ from uuid import UUID
 import structlog
 
 from clawdeploy_common import http as httpx
-from clawdeploy_common.errors import ClawDeployError
 from clawdeploy_provisioner.openclaw.channels import Channel
 from clawdeploy_provisioner.providers.docker import journal
 from clawdeploy_provisioner.providers.docker.anchor import Anchor
 from clawdeploy_provisioner.providers.docker.cells import Cells
 from clawdeploy_provisioner.providers.docker.configuring import Configuring
-from clawdeploy_provisioner.providers.docker.engine import Engine, EngineAway, EngineRefused
+from clawdeploy_provisioner.providers.docker.engine import Engine, EngineRefused
 from clawdeploy_provisioner.providers.docker.images import Images
 from clawdeploy_provisioner.providers.docker.inventory import Inventory
 from clawdeploy_provisioner.providers.docker.lifecycle import Lifecycle
 from clawdeploy_provisioner.providers.docker.ports import HostPorts
 from clawdeploy_provisioner.providers.docker.relay import Relays
+from clawdeploy_provisioner.providers.docker.rounds import Rounds
 from clawdeploy_provisioner.providers.docker.seeing import Seeing
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
 from clawdeploy_provisioner.providers.docker.sight import Sight, Sights
-from clawdeploy_provisioner.providers.docker.tasks import remove_abandoned
 from clawdeploy_provisioner.providers.protocol import (
     Bundle,
     Listing,
     Progress,
     ProviderError,
     Server,
-    ServerBusy,
     ServerNotFound,
     ServerSpec,
 )
 
 log = structlog.get_logger()
-
-_FETCH_AGAIN_S = 120.0
-
-_VERDICTS = "verdicts"
-_HTTP_ERROR = 500
 
 
 class DockerProvider:
@@ -66,6 +59,7 @@ class DockerProvider:
         self._lifecycle = Lifecycle(settings, self._cells, self._sights)
         self._configuring = Configuring(settings, self._cells, self._images)
         self._seeing = Seeing(settings, self._cells, self._images, self._lifecycle, http=http)
+        self._rounds = Rounds(self._inventory, self._lifecycle, self._seeing, self._relays)
 
     async def close(self) -> None:
         """Close relays and connections; the containers stay as they are."""
@@ -86,15 +80,7 @@ class DockerProvider:
 
     async def keep_image(self) -> None:
         """Fetch the image to every engine that answers and lacks it, until cancelled; what fails is tried again minutes later."""
-        while True:
-            for engine in self._engines.values():
-                try:
-                    await self._images.ensure(engine)
-                except EngineAway:
-                    continue
-                except ProviderError as error:
-                    log.info("image.not_fetched", engine=engine.name, error=str(error))
-            await asyncio.sleep(_FETCH_AGAIN_S)
+        await self._images.keep(self._engines.values())
 
     async def ensure_server(self, spec: ServerSpec) -> Server:
         """Reserve a host port, create network and volumes, and the container too when its image is there already.
@@ -175,7 +161,7 @@ class DockerProvider:
         """
         async with self._holding(server_id):
             sight = await self._lifecycle.start(await self._existing(server_id))
-            await self._relay(sight)
+            await self._rounds.relay(sight)
             return await self._seeing.server(sight)
 
     async def stop(self, server_id: UUID, *, drain: bool) -> Server:
@@ -216,55 +202,15 @@ class DockerProvider:
 
     async def observe(self, server_id: UUID) -> Server | None:
         """The server now; asks a gateway that is still starting whether it is ready."""
-        sight = await self._inventory.find(server_id)
-        return None if sight is None else await self._seeing.seen(sight)
+        return await self._rounds.observe(server_id)
 
     async def supervise(self) -> list[Server]:
-        """One round over every cell nobody works on: the engine restarts what ends, this is about the rest.
-
-        Answers the servers it did something about. The inventory loop calls it every few seconds.
-        """
-        found, complete = await self._inventory.all()
-        handled = await asyncio.gather(*(self._supervise_one(server_id) for _, server_id in found))
-        if complete:
-            await self._tidy()
-        return [server for server in handled if server is not None]
+        """One round over every cell nobody works on; answers the servers it did something about."""
+        return await self._rounds.supervise()
 
     async def park(self) -> int:
         """Stop every cell because the platform goes down; supervision starts them again. Answers how many there were."""
-        found, _ = await self._inventory.all()
-        return sum(await asyncio.gather(*(self._park_one(server_id) for _, server_id in found)))
-
-    async def _supervise_one(self, server_id: UUID) -> Server | None:
-        try:
-            await self.observe(server_id)
-            async with self._holding(server_id, patience=0):
-                sight = await self._inventory.find(server_id)
-                if sight is None:
-                    return None
-                await self._relay(sight)
-                acted = await self._lifecycle.supervise(sight, disk_free=await self._seeing.disk_free(sight.engine))
-                return await self.observe(server_id) if acted else None
-        except ServerBusy:
-            return None
-        except (OSError, ValueError, ClawDeployError) as error:
-            log.warning("server.not_supervised", server_id=str(server_id), error=type(error).__name__)
-            return None
-
-    async def _park_one(self, server_id: UUID) -> bool:
-        async with self._holding(server_id):
-            sight = await self._inventory.find(server_id, fresh=True)
-            return sight is not None and await self._lifecycle.park(sight)
-
-    async def _tidy(self) -> None:
-        for engine in self._engines.values():
-            await remove_abandoned(engine, self._sights.mine())
-        self._relays.keep(await self._inventory.gateways())
-
-    async def _relay(self, sight: Sight) -> None:
-        record, anchor = sight.kept.record, sight.anchor
-        if record.relayed_port is not None and anchor is not None and sight.engine.host.is_local:
-            await self._relays.ensure(anchor.gateway, record.relayed_port)
+        return await self._rounds.park()
 
     async def _existing(self, server_id: UUID) -> Sight:
         sight = await self._inventory.find(server_id, fresh=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from clawdeploy_provisioner.providers.docker.images import Images
 from clawdeploy_provisioner.providers.docker.lifecycle import Lifecycle
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
 from clawdeploy_provisioner.providers.docker.sight import Sight
-from clawdeploy_provisioner.providers.protocol import Server
+from clawdeploy_provisioner.providers.protocol import Server, ServerState
 
 _HTTP_ERROR = 500
 
@@ -36,7 +37,12 @@ class Seeing:
         container = sight.container
         if container is not None and container.is_up and not sight.is_ready and await self._has_started(sight):
             sight = await self._cells.mark_ready(sight)
-        return await self.server(sight)
+        server = await self.server(sight)
+        if server.is_openclaw or not server.ready or server.address is None:
+            return server
+        if await self._answers(server.address.base_url):
+            return server
+        return replace(server, state=ServerState.ERROR, ready=False, detail="it runs, but nothing answers on its port")
 
     async def _has_started(self, sight: Sight) -> bool:
         container, record = sight.container, sight.kept.record

@@ -19,6 +19,7 @@ OFFICIAL_IMAGE = f"ghcr.io/openclaw/openclaw:{OPENCLAW_VERSION}"
 LOCAL_HOST = "local=unix:///var/run/docker.sock"
 LOOPBACK = "127.0.0.1"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_KNOCK_SECONDS = 5.0
 _SCHEMES = {"unix", "tcp", "ssh"}
 
 
@@ -43,8 +44,12 @@ class DockerHost:
         return urlsplit(self.url).scheme == "unix"
 
     def may_be_there(self) -> bool:
-        """False when its socket does not even exist."""
-        return not self.is_local or Path(urlsplit(self.url).path).exists()
+        """False when nobody listens on its socket; the SDK leaves a socket of its own open for each time it finds that out."""
+        if not self.is_local:
+            return True
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_KNOCK_SECONDS)
+            return probe.connect_ex(urlsplit(self.url).path) == 0
 
     def address(self) -> str:
         """Where its published ports answer, as an IP address; may look a name up.
