@@ -49,3 +49,11 @@ def test_a_long_wait_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     client(Away(3), Patience(seconds=20, tell=told.append)).get("/v1/instances")
     assert told == ["The platform does not answer. Trying again …"]
+
+
+def test_a_paths_own_query_is_kept() -> None:
+    away = Away(0)
+    client(away, Patience(seconds=0)).raw("GET", "/v1/instances?status=deleted&limit=1")
+    with client(away, Patience(seconds=0)).stream("GET", "/v1/stream?after=7"):
+        pass
+    assert [call.url.query for call in away.calls] == [b"status=deleted&limit=1", b"after=7"]

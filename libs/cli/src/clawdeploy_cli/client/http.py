@@ -136,7 +136,8 @@ class ApiClient:
         request = self._http.build_request(
             method,
             path,
-            params={name: value for name, value in (query or {}).items() if value is not None},
+            params={name: value for name, value in (query or {}).items() if value is not None}
+            or None,  # keeps the path's own
             json=body,
             headers=_idempotency(method) if headers is None else headers,
         )
@@ -154,7 +155,11 @@ class ApiClient:
     ) -> Generator[httpx.Response]:
         """A call whose answer is read as it comes; no limit on how long it stays silent."""
         timeout = httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S)
-        arguments: Any = {"json": body, "headers": {"Accept": "text/event-stream", **(headers or {})}, "params": query}
+        arguments: Any = {
+            "json": body,
+            "headers": {"Accept": "text/event-stream", **(headers or {})},
+            "params": query or None,
+        }
         try:
             with self._http.stream(method, path, timeout=timeout, **arguments) as response:
                 if response.is_error:
