@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from clawdeploy_cli.commands import activity, agents, changes, dead_letters, platform, rotate
+from clawdeploy_cli.commands import activity, agents, changes, dead_letters, fleet, platform, rotate
 from clawdeploy_cli.errors import ClawError
 
 
@@ -55,5 +55,5 @@ def claw(
     """Take the options that stand before a command."""
 
 
-for module in (platform, agents, changes, activity, dead_letters, rotate):
+for module in (platform, agents, changes, activity, dead_letters, fleet, rotate):
     module.register(app)

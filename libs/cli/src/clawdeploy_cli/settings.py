@@ -8,6 +8,7 @@ from pydantic import AliasChoices, AliasPath, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8787
+CLOUDS = ("hetzner",)
 ENV_FILE_VARIABLE = "CLAWDEPLOY_ENV_FILE"
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 OPENROUTER_BASE_URL = "https://openrouter.ai/api/v1"
@@ -50,8 +51,28 @@ class CliSettings(BaseSettings):
     sentry_dsn: Annotated[SecretStr | None, Field(validation_alias="SENTRY_DSN")] = None
     process_port_first: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_FIRST")] = None
     process_port_count: Annotated[int, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_COUNT", ge=1, le=400)] = 20
+    emulated_clouds: Annotated[str, Field(validation_alias="CLAWDEPLOY_EMULATED_CLOUDS")] = ""
+    hetzner_api_token: Annotated[
+        SecretStr | None, Field(validation_alias=AliasChoices("HETZNER_API_TOKEN", "HCLOUD_TOKEN"))
+    ] = None
     openclaw_image: Annotated[str | None, Field(validation_alias="OPENCLAW_IMAGE")] = None
     log_format: Annotated[str, Field(validation_alias="CLAWDEPLOY_LOG_FORMAT")] = "json"
+
+    @property
+    def emulated(self) -> tuple[str, ...]:
+        """The clouds that get a stand-in: those asked for whose real token is not given; raises UsageProblem for an unknown one."""
+        from clawdeploy_cli.errors import UsageProblem  # noqa: PLC0415 - only here
+
+        asked = [name.strip() for name in self.emulated_clouds.split(",") if name.strip()]
+        unknown = [name for name in asked if name not in CLOUDS]
+        if unknown:
+            raise UsageProblem(f"CLAWDEPLOY_EMULATED_CLOUDS: {unknown[0]} is none of {', '.join(CLOUDS)}")
+        return tuple(name for name in dict.fromkeys(asked) if name not in self.real_clouds)
+
+    @property
+    def real_clouds(self) -> tuple[str, ...]:
+        """The clouds whose account was given."""
+        return ("hetzner",) if self.hetzner_api_token else ()
 
     @property
     def tuning(self) -> dict[str, str]:

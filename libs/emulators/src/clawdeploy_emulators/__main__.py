@@ -2,6 +2,8 @@
 
 import argparse
 
+from clawdeploy_emulators.cloud.hollow_agent import agent_player
+from clawdeploy_emulators.cloud.machines import HollowMachine
 from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
@@ -62,6 +64,7 @@ def _add_cloud(parser: argparse.ArgumentParser, *, variable: str) -> None:
 
 
 def _hetzner(options: argparse.Namespace) -> HetznerSettings:
+    script = agent_player(options.state.parent / "hetzner-disks")
     return HetznerSettings(
         state_file=options.state,
         token=secret(options.token, variable=HETZNER_TOKEN),
@@ -69,6 +72,7 @@ def _hetzner(options: argparse.Namespace) -> HetznerSettings:
         visibility_seconds=options.visibility_seconds,
         server_limit=options.server_limit,
         requests_per_hour=options.requests_per_hour,
+        machine=lambda server_id: HollowMachine(server_id, script=script),
     )
 
 

@@ -33,6 +33,7 @@ class Provider:
     id: str
     name: str
     regions: tuple[str, ...]
+    emulated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,7 @@ CHANNELS = (
 PROVIDERS = (
     Provider(id="docker", name="Docker", regions=("local",)),
     Provider(id="process", name="This machine", regions=("local",)),
+    Provider(id="hetzner", name="Hetzner Cloud", regions=("nbg1", "fsn1", "hel1", "ash", "hil", "sin")),
 )
 PLANS = (
     Plan(id="free", name="Free", max_instances=0, memory_mb=2048, cpu_millis=1000, llm_limit_micros=1_000_000),

@@ -18,6 +18,7 @@ from clawdeploy_api.endpoints import (
     catalogue,
     cost,
     events,
+    fleet,
     front,
     instances,
     internal,
@@ -141,7 +142,7 @@ def _operation_id(route: APIRoute) -> str:
 
 def _versioned() -> APIRouter:
     router = APIRouter(prefix="/v1")
-    for part in (instances, actions, agent, operations, events, cost, catalogue, accounts, admin, on_server):
+    for part in (instances, actions, agent, operations, events, cost, catalogue, accounts, admin, fleet, on_server):
         router.include_router(part.router)
     router.include_router(operations.deployments)
     return router

@@ -27,11 +27,15 @@ def places_of(settings: ApiSettings, known: Known) -> Places:
     """What the settings name, in that order.
 
     Where they name nothing: Docker first once an engine answers and has OpenClaw's image, so that nobody waits for a download; Docker
-    last while it lacks the image; no Docker without an engine.
+    last while it lacks the image; no Docker without an engine. Cloud accounts that are connected come after what is local.
     """
     hosts = tuple(host.partition("=")[0] for host in settings.docker_hosts)
-    by_id = {p.id: replace(p, regions=hosts) if p.id == "docker" else p for p in PROVIDERS}
-    return Places(offered=tuple(by_id[name] for name in _names(settings, known) if name in by_id))
+    emulated = settings.emulated_clouds
+    by_id = {
+        p.id: replace(p, regions=hosts if p.id == "docker" else p.regions, emulated=p.id in emulated) for p in PROVIDERS
+    }
+    names = dict.fromkeys([*_names(settings, known), *settings.clouds])
+    return Places(offered=tuple(by_id[name] for name in names if name in by_id))
 
 
 def _names(settings: ApiSettings, known: Known) -> Sequence[str]:

@@ -28,6 +28,8 @@ class ApiSettings(ServiceSettings):
     bootstrap_api_key: SecretStr | None = None
     bootstrap_max_instances: int = Field(default=1000, ge=0)
     providers: Names = Field(default_factory=lambda: ["docker", "process"], min_length=1)
+    clouds: Names = Field(default_factory=list[str], description="cloud accounts that are connected")
+    emulated_clouds: Names = Field(default_factory=list[str], description="those of them that are stand-ins")
     docker_hosts: Names = Field(default_factory=lambda: ["local=unix:///var/run/docker.sock"], min_length=1)
     default_plan: Literal["free", "basic", "pro", "enterprise"] = "basic"
     cors_origins: Names = Field(default_factory=list[str])
@@ -38,7 +40,7 @@ class ApiSettings(ServiceSettings):
     stream_keep_alive_seconds: float = Field(default=15.0, gt=0, le=60)
     stale_after_seconds: float = Field(default=90.0, gt=0)
 
-    @field_validator("providers", "docker_hosts", "cors_origins", mode="before")
+    @field_validator("providers", "clouds", "emulated_clouds", "docker_hosts", "cors_origins", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """A JSON list, or names separated by commas."""

@@ -7,6 +7,7 @@ from clawdeploy_events.billing import Price
 
 _OURS = ("process", "docker")
 """The operator's own machines."""
+_RENTED = ("hetzner",)
 
 
 def _prices(plan: str, *, cost: int, charge: int) -> list[Price]:
@@ -16,9 +17,20 @@ def _prices(plan: str, *, cost: int, charge: int) -> list[Price]:
     ]
 
 
+def _clouds(plan: str, *, cost: int, charge: int) -> list[Price]:
+    """A server of the operator's cloud account; what it costs there is read from the provider's bill, so set your own."""
+    return [
+        Price(provider=name, plan=plan, cost_micros_per_hour=cost, charge_micros_per_hour=charge) for name in _RENTED
+    ]
+
+
 DEFAULT_PRICES = [
     *_prices("free", cost=2_740, charge=0),
     *_prices("basic", cost=2_740, charge=6_849),
     *_prices("pro", cost=5_479, charge=13_699),
     *_prices("enterprise", cost=27_397, charge=68_493),
+    *_clouds("free", cost=9_600, charge=0),
+    *_clouds("basic", cost=9_600, charge=13_699),
+    *_clouds("pro", cost=9_600, charge=20_548),
+    *_clouds("enterprise", cost=14_400, charge=68_493),
 ]

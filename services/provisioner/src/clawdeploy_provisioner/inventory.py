@@ -42,6 +42,12 @@ _LOCK_ROW = text(
     FOR UPDATE
     """
 )
+_SWEPT = text(
+    """
+    INSERT INTO sweeps (provider, swept_at) VALUES (:provider, clock_timestamp())
+    ON CONFLICT (provider) DO UPDATE SET swept_at = excluded.swept_at
+    """
+)
 _IS_LIVE = text("SELECT 1 FROM servers WHERE id = :id AND destroyed_at IS NULL")
 
 
@@ -49,27 +55,36 @@ class Inventory:
     """One loop per provider; of several provisioners one does a round."""
 
     def __init__(
-        self, database: Database, providers: Mapping[str, Provider], *, orphans: Orphans, seconds: float
+        self,
+        database: Database,
+        providers: Mapping[str, Provider],
+        *,
+        orphans: Orphans,
+        seconds: float,
+        intervals: Mapping[str, float] | None = None,
     ) -> None:
         self._database = database
         self._providers = providers
         self._orphans = orphans
         self._seconds = seconds
+        self._intervals = intervals or {}
 
     async def run(self) -> None:
         """Work until cancelled; a provider that is away holds up no other."""
         while True:
             for provider in self._providers.values():
                 try:
-                    if await self._leads(provider.name):
+                    if await self._leads(provider):
                         await self.round(provider)
                 except Exception as error:  # noqa: BLE001 - the provider or the database is away: next time
                     log.warning("inventory.failed", provider=provider.name, error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(self._seconds)
 
-    async def _leads(self, name: str) -> bool:
+    async def _leads(self, provider: Provider) -> bool:
+        """Whether this round is ours and due: a local listing costs nothing, a cloud's is a call of its rate limit."""
+        seconds = self._intervals.get(provider.name, self._seconds)
         async with self._database.transaction() as unit:
-            values = {"name": f"inventory/{name}", "seconds": self._seconds * 0.9}
+            values = {"name": f"inventory/{provider.name}", "seconds": seconds * 0.9}
             return await unit.session.scalar(_LEASE, values) is not None
 
     async def round(self, provider: Provider) -> None:
@@ -82,6 +97,8 @@ class Inventory:
         listing = await provider.list_servers()
         await self._compare_recorded(listing, recorded, seen_at)
         await self._sweep_unrecorded(provider, listing, {row.id for row in recorded})
+        async with self._database.transaction() as unit:
+            await unit.session.execute(_SWEPT, {"provider": provider.name})
         counts = Counter(server.state for server in listing.servers)
         for state in ServerState:
             SERVERS.labels(provider.name, state).set(counts[state])

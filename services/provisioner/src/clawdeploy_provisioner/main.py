@@ -3,17 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from fastapi import FastAPI
 
 import clawdeploy_provisioner
+from clawdeploy_common.database import Database
 from clawdeploy_common.http import AsyncClient, Limits
 from clawdeploy_common.service import Service
 from clawdeploy_common.telemetry import traced
 from clawdeploy_provisioner.agents import Agents
 from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
+from clawdeploy_provisioner.endpoints.fleet import fleet_router
 from clawdeploy_provisioner.endpoints.on_server import on_server_router
 from clawdeploy_provisioner.endpoints.operators import operator_router
 from clawdeploy_provisioner.endpoints.sealing import sealing_router
@@ -23,12 +26,17 @@ from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
 from clawdeploy_provisioner.metrics import watch_disk
 from clawdeploy_provisioner.models import metadata
 from clawdeploy_provisioner.on_server.desk import AgentDesk
+from clawdeploy_provisioner.on_server.registry import AgentRegistry
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.orphans import Orphans
 from clawdeploy_provisioner.providers.docker.provider import DockerProvider
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
+from clawdeploy_provisioner.providers.hetzner.account import HetznerAccount
+from clawdeploy_provisioner.providers.hetzner.client import HetznerClient
+from clawdeploy_provisioner.providers.hetzner.provider import HetznerProvider
+from clawdeploy_provisioner.providers.hetzner.settings import HetznerSettings
 from clawdeploy_provisioner.providers.measured import measured
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
@@ -45,16 +53,38 @@ from clawdeploy_provisioner.steps.machines import MachineSteps
 _CONNECTIONS = Limits(max_connections=200, max_keepalive_connections=50)
 
 
-def create_providers(settings: ProvisionerSettings, http: AsyncClient) -> dict[str, Provider]:
-    """The providers that are switched on, by name; raises ValueError for an unknown one."""
+def create_providers(
+    settings: ProvisionerSettings, http: AsyncClient, *, database: Database, secrets: SecretStore
+) -> dict[str, Provider]:
+    """The providers that are switched on, by name; raises ValueError for an unknown one, or one without its token."""
     makers: dict[str, Callable[[], Provider]] = {
         "process": lambda: ProcessProvider(_process_settings(settings), http=http),
         "docker": lambda: DockerProvider(_docker_settings(settings), http=http),
+        "hetzner": lambda: _hetzner(settings, http, database=database, agents=AgentRegistry(database, secrets)),
     }
     unknown = [name for name in settings.provider_names if name not in makers]
     if unknown:
         raise ValueError(f"unknown providers {', '.join(unknown)}; known are {', '.join(makers)}")
     return {name: makers[name]() for name in settings.provider_names}
+
+
+def _hetzner(
+    settings: ProvisionerSettings, http: AsyncClient, *, database: Database, agents: AgentRegistry
+) -> HetznerProvider:
+    if settings.hetzner_api_token is None:
+        raise ValueError("provider hetzner needs HETZNER_API_TOKEN")
+    chosen = HetznerSettings(
+        token=settings.hetzner_api_token,
+        base_url=settings.hetzner_base_url,
+        platform=settings.platform_id,
+        control_plane_url=settings.public_url,
+        image=settings.hetzner_image,
+        max_hourly=settings.hetzner_max_hourly,
+        heartbeat=timedelta(seconds=settings.agent_heartbeat_seconds),
+        visibility_lag=timedelta(seconds=settings.cloud_visibility_seconds),
+    )
+    client = HetznerClient(http, database, token=chosen.token, base_url=chosen.base_url)
+    return HetznerProvider(chosen, account=HetznerAccount(client, platform=chosen.platform), agents=agents)
 
 
 def _docker_settings(settings: ProvisionerSettings) -> DockerSettings:
@@ -122,6 +152,7 @@ def build(
         operator_router(service.database, parts.docker),
         sealing_router(service.database, parts.resealing),
         on_server_router(_desk(parts)),
+        fleet_router(service.database, emulated=settings.emulated, hourly=_hourly(parts)),
     ]
     return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)
 
@@ -136,7 +167,11 @@ def _parts(
         tokens=service.tokens,
         encryption=settings.encryption_keys,
     )
-    chosen = providers if providers is not None else create_providers(settings, http)
+    chosen = (
+        providers
+        if providers is not None
+        else create_providers(settings, http, database=service.database, secrets=secrets)
+    )
     return Parts(
         settings=settings,
         service=service,
@@ -155,6 +190,12 @@ def _parts(
             grace=timedelta(seconds=settings.sealing_key_grace_seconds),
         ),
     )
+
+
+def _hourly(parts: Parts) -> dict[str, Decimal]:
+    """The most a server may cost an hour; nothing where the machines are the operator's own."""
+    limits = {"hetzner": parts.settings.hetzner_max_hourly}
+    return {name: limits.get(name, Decimal(0)) for name in parts.providers}
 
 
 def _desk(parts: Parts) -> AgentDesk:
@@ -192,7 +233,13 @@ def _add_loops(parts: Parts) -> None:
     service.add_jobs({DELETE_JOB: delete_job(database, parts.keys)})
     service.add_loop("runner", Runner(database, settings, _steps(parts), wakeup=database.events_added).run)
     orphans = Orphans(database, age=settings.orphan_age)
-    inventory = Inventory(database, parts.providers, orphans=orphans, seconds=settings.inventory_seconds)
+    inventory = Inventory(
+        database,
+        parts.providers,
+        orphans=orphans,
+        seconds=settings.inventory_seconds,
+        intervals=dict.fromkeys(settings.cloud_names, settings.cloud_inventory_seconds),
+    )
     service.add_loop("inventory", inventory.run)
     if settings.openrouter_management_key is not None:
         sweep = KeySweep(database, parts.keys, orphans=orphans, seconds=settings.key_sweep_seconds)

@@ -273,3 +273,13 @@ class LoopLease(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     lease_until: Mapped[datetime]
+
+
+class Sweep(Base):
+    """When a provider's listing was last compared with the rows, from both sides."""
+
+    __tablename__ = "sweeps"
+    __table_args__ = ({"info": OWNED},)
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    swept_at: Mapped[datetime]

@@ -75,7 +75,7 @@ async def seen(unit: UnitOfWork, server: Server) -> None:
         "id": server.server_id,
         "state": server.state,
         "detail": server.detail,
-        "host": server.address.host if server.address else None,
+        "host": server.located,
         "port": server.address.port if server.address else None,
         "restarts": server.restarts,
         "memory": server.memory_bytes,

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
@@ -10,6 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_provisioner.encryption import EncryptionKeys
 from clawdeploy_provisioner.providers.docker.settings import LOCAL_HOST, OFFICIAL_IMAGE, DockerHost
+from clawdeploy_provisioner.providers.hetzner.client import BASE_URL as HETZNER_URL
 
 _KEY_BYTES = 32
 
@@ -35,6 +37,17 @@ class ProvisionerSettings(ServiceSettings):
     docker_port_first: Annotated[int, Field(ge=1024, le=65_535)] = 10_000
     docker_port_last: Annotated[int, Field(ge=1024, le=65_535)] = 20_000
     openclaw_image: str = Field(default=OFFICIAL_IMAGE, validation_alias="OPENCLAW_IMAGE", min_length=1)
+    clouds: str = ""
+    emulated_clouds: str = ""
+    platform_id: str = Field(default="clawdeploy", pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+    hetzner_api_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("HETZNER_API_TOKEN", "HCLOUD_TOKEN")
+    )
+    hetzner_base_url: str = HETZNER_URL
+    hetzner_image: str = "ubuntu-24.04"
+    hetzner_max_hourly: Annotated[Decimal, Field(gt=0)] = Decimal("0.10")
+    cloud_visibility_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0
+    cloud_inventory_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 30.0
     operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0
     operation_concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
     provider_concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -101,5 +114,19 @@ class ProvisionerSettings(ServiceSettings):
 
     @property
     def provider_names(self) -> list[str]:
-        """The providers switched on."""
-        return [name.strip() for name in self.providers.split(",") if name.strip()]
+        """The providers switched on: local ones, then cloud accounts."""
+        return list(dict.fromkeys([*_names(self.providers), *self.cloud_names]))
+
+    @property
+    def cloud_names(self) -> list[str]:
+        """The cloud accounts that are connected."""
+        return _names(self.clouds)
+
+    @property
+    def emulated(self) -> frozenset[str]:
+        """The clouds that are stand-ins on this machine."""
+        return frozenset(_names(self.emulated_clouds))
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]

@@ -50,6 +50,25 @@ def settle_dead_letter(service: str, letter_id: str, *, verb: str, as_json: bool
         say("It is tried again." if verb == "retry" else "It was dropped.")
 
 
+def show_fleet(*, as_json: bool) -> None:
+    """`claw fleet`."""
+    with connect() as api:
+        items: list[Json] = api.get("/v1/admin/fleet")["items"]
+    if as_json:
+        print_list(items)
+    else:
+        print_table(
+            ("PROVIDER", "SERVERS", "DEBTS", "ORPHANS", "REMOVED", "LAST SWEEP", "LOST"),
+            [_provider_row(item) for item in items],
+        )
+
+
+def _provider_row(item: Json) -> list[str]:
+    name = f"{item['name']} (emulated)" if item["emulated"] else word(item["name"])
+    counts = [word(item[key]) for key in ("servers", "debts", "orphans", "removed")]
+    return [name, *counts, age(item["last_sweep"]), word(item["lost"])]
+
+
 def _row(item: Json) -> list[str]:
     return [
         word(item["service"]),

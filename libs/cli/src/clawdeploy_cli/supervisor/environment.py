@@ -1,5 +1,6 @@
 """What each process of the platform gets in its environment: what it needs, nothing more (secrets least of all)."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _OUTSIDE = (
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
 )
+_CLOUD_TOKENS = {"hetzner": "HCLOUD_TOKEN"}
 _REACHES_OUT = frozenset({"provisioner", "billing"})
 
 
@@ -71,6 +73,8 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
         **around.settings.tuning,
         **around.settings.telemetry,
         **_metrics_token(around.settings),
+        "CLAWDEPLOY_EMULATED_CLOUDS": ",".join(around.settings.emulated),
+        "CLAWDEPLOY_CLOUDS": ",".join((*around.settings.real_clouds, *around.settings.emulated)),
         "CLAWDEPLOY_HOST": around.settings.host if name == "api" else LOOPBACK,
         "CLAWDEPLOY_PORT": str(_port(name, around.ports)),
         "CLAWDEPLOY_DATABASE_URL": database.url,
@@ -98,6 +102,26 @@ def openrouter_environment(around: Surroundings) -> dict[str, str]:
     else:
         base_url, value = f"http://{LOOPBACK}:{around.ports.stand_in}/api/v1", around.secrets.stand_in_management_key
     return {"OPENROUTER_MANAGEMENT_KEY": value, "OPENROUTER_BASE_URL": base_url}
+
+
+def cloud_token(name: str, around: Surroundings) -> dict[str, str]:
+    """A stand-in's account token: made from this home's secrets, so that nothing else opens it."""
+    digest = hashlib.sha256(f"{name}:{around.secrets.stand_in_management_key}".encode()).hexdigest()
+    return {_CLOUD_TOKENS[name]: digest}
+
+
+def _clouds(around: Surroundings) -> dict[str, str]:
+    """The real account where a token was given, else the stand-in; our label in it names this home."""
+    token = around.settings.hetzner_api_token
+    home = hashlib.sha256(str(around.home.path).encode()).hexdigest()[:16]
+    found = {"CLAWDEPLOY_PLATFORM_ID": f"home-{home}"} if "CLAWDEPLOY_PLATFORM_ID" not in os.environ else {}
+    if token is not None:
+        found["HCLOUD_TOKEN"] = token.get_secret_value()
+    if "hetzner" in around.settings.emulated:
+        found |= cloud_token("hetzner", around)
+        found["CLAWDEPLOY_HETZNER_BASE_URL"] = f"http://{LOOPBACK}:{around.ports.hetzner}/v1"
+        found["CLAWDEPLOY_CLOUD_INVENTORY_SECONDS"] = os.environ.get("CLAWDEPLOY_CLOUD_INVENTORY_SECONDS", "5")
+    return found
 
 
 def _metrics_token(settings: CliSettings) -> dict[str, str]:
@@ -129,6 +153,7 @@ def _provisioner_environment(around: Surroundings) -> dict[str, str]:
     previous = around.settings.encryption_key_previous
     return {
         **({"OPENCLAW_IMAGE": image} if image else {}),
+        **_clouds(around),
         **({"ENCRYPTION_KEY_PREVIOUS": previous.get_secret_value()} if previous else {}),
         "ENCRYPTION_KEY": key.get_secret_value() if key else around.secrets.encryption_key,
         "CLAWDEPLOY_INSTANCES_DIR": str(around.home.instances),

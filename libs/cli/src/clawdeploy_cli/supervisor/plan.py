@@ -18,6 +18,7 @@ from clawdeploy_cli.supervisor.environment import (
     SERVICES,
     Surroundings,
     base_environment,
+    cloud_token,
     service_environment,
 )
 from clawdeploy_cli.supervisor.readiness import http_ok, port_open
@@ -51,6 +52,7 @@ def plan_platform(settings: CliSettings, *, home: Home, ports: Ports, secrets: S
     )
     specs = [postgres_spec, _broker(around)]
     specs += [_stand_in(around)] if around.stand_in else []
+    specs += [_emulated_cloud(name, around) for name in settings.emulated]
     specs += [_service(name, around) for name in SERVICES]
     return PlatformPlan(specs=tuple(specs), url=around.public_url, stand_in=around.stand_in)
 
@@ -142,6 +144,21 @@ def _stand_in(around: Surroundings) -> ProcessSpec:
             "OPENROUTER_MANAGEMENT_KEY": around.secrets.stand_in_management_key,
         },
         log=around.home.logs / f"{STAND_IN}.log",
+        address=f"http://{LOOPBACK}:{port}",
+        is_ready=http_ok(LOOPBACK, port, "/healthz"),
+        stop_stage=STAGE_STAND_IN,
+    )
+
+
+def _emulated_cloud(name: str, around: Surroundings) -> ProcessSpec:
+    port = int(getattr(around.ports, name))
+    argv = (sys.executable, "-m", "clawdeploy_emulators", name, "--port", str(port))
+    state = around.home.stand_in / f"{name}.sqlite"
+    return ProcessSpec(
+        name=f"{name}-stand-in",
+        argv=tuple(leashed([*argv, "--state", str(state)])),
+        environment={**base_environment(around.home), **cloud_token(name, around)},
+        log=around.home.logs / f"{name}-stand-in.log",
         address=f"http://{LOOPBACK}:{port}",
         is_ready=http_ok(LOOPBACK, port, "/healthz"),
         stop_stage=STAGE_STAND_IN,

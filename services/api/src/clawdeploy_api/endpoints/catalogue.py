@@ -44,7 +44,9 @@ async def list_channels(_: SignedIn) -> Page[ChannelItem]:
 async def list_providers(gateway: TheGateway, _: SignedIn) -> Page[ProviderItem]:
     """Where agents can run now; the first is where one runs that names no provider."""
     places = places_of(gateway.settings, await gateway.engines.known())
-    return Page(items=[ProviderItem(id=p.id, name=p.name, regions=list(p.regions)) for p in places.offered])
+    return Page(
+        items=[ProviderItem(id=p.id, name=p.name, regions=list(p.regions), emulated=p.emulated) for p in places.offered]
+    )
 
 
 @router.get("/plans", responses=problems(), summary="List plans")

@@ -51,12 +51,15 @@ class ProviderItem(BaseModel):
     """A place where agents run, switched on here."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"id": "process", "name": "This machine", "regions": ["local"]}]}
+        json_schema_extra={
+            "examples": [{"id": "process", "name": "This machine", "regions": ["local"], "emulated": False}]
+        }
     )
 
     id: str
     name: str
     regions: list[str]
+    emulated: bool
 
 
 class PlanPrice(BaseModel):

@@ -51,7 +51,7 @@ async def succeed(unit: UnitOfWork, operation: OperationFacts) -> bool:
         return False
     if operation.kind in DEPLOYMENTS:
         server = (await unit.session.execute(_SERVER, {"id": operation.instance_id})).one()
-        endpoint = f"http://{server.host}:{server.port}"
+        endpoint = None if server.port is None else f"http://{server.host}:{server.port}"
         emit(unit, operation, DeploymentSucceeded(operation_id=operation.id, server_id=server.id, endpoint=endpoint))
     emit(unit, operation, OperationCompleted(operation_id=operation.id, kind=operation.kind))
     await intake.promote(unit, operation.instance_id)

@@ -70,7 +70,9 @@ class Server:
 
     ``ready`` says that ``/startupz`` has answered "started" since the last start; ``restarts`` counts the automatic ones within
     the window; ``exited`` is set in state ERROR when the gateway ended by itself. ``is_openclaw`` is False when another program was
-    put on the server: then it has no methods to be asked, and is ready while its port answers over HTTP.
+    put on the server: then it has no methods to be asked, and is ready while its port answers over HTTP. ``reachable`` says that the
+    server can be worked on, ``progress`` how far it is until then. Where the gateway is reached only by the server's own agent, there
+    is no ``address`` but a ``host``, and ``models`` and ``channels`` are what that agent has seen; None elsewhere: ask the gateway.
     """
 
     server_id: UUID
@@ -87,6 +89,16 @@ class Server:
     restarts: int = 0
     exited: Exit | None = None
     is_openclaw: bool = True
+    host: str | None = None
+    reachable: bool = True
+    progress: str | None = None
+    models: frozenset[str] | None = None
+    channels: Mapping[str, str] | None = None
+
+    @property
+    def located(self) -> str | None:
+        """The machine's address, when the provider has named it."""
+        return self.address.host if self.address else self.host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +222,8 @@ class Provider(Protocol):
         ...
 
     async def check_configuration(self, server_id: UUID, bundle: Bundle) -> None:
-        """Have OpenClaw check the configuration and install the plugins it needs; slow, and nothing the agent reads changes.
+        """Have OpenClaw check the configuration and install the plugins it needs; slow, and nothing the agent reads changes, save where
+        a server's own agent applies what it has checked: there this is all of it, and it rolls back by itself.
 
         Raises:
             ConfigurationRejected: it would not start with it.

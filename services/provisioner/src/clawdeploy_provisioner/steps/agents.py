@@ -1,6 +1,7 @@
 """Steps about the agent on the server: configure, start, wait, verify, stop, forget."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -177,18 +178,27 @@ class AgentSteps:
         server = await self._machines.provider(context).observe(row.id)
         if server is not None and not server.is_openclaw:
             return
+        known = (
+            await self._models_seen_by_its_agent(context, row) if row.port is None else await self._models(context, row)
+        )
+        if choice.model not in known and f"openrouter/{choice.model}" not in known:
+            raise GatewayBusy(f"the agent does not know {choice.model} yet", retry_after=1)
+
+    async def _models(self, context: StepContext, row: Any) -> Collection[str]:
         gateway = await self._agents.gateway(context.operation.instance_id, host=row.host, port=row.port)
         await gateway.rpc("health")
         payload: Any = await gateway.rpc("models.list")
-        known = {f"{m['provider']}/{m['id']}" for m in payload["models"]} | {m["id"] for m in payload["models"]}
-        if choice.model not in known and f"openrouter/{choice.model}" not in known:
-            raise GatewayBusy(f"the agent does not know {choice.model} yet", retry_after=1)
+        return {f"{m['provider']}/{m['id']}" for m in payload["models"]} | {m["id"] for m in payload["models"]}
+
+    async def _models_seen_by_its_agent(self, context: StepContext, row: Any) -> Collection[str]:
+        server = await self._machines.provider(context).observe(row.id)
+        return server.models or () if server is not None else ()
 
     async def publish_endpoint(self, context: StepContext) -> Record:
         """Note where the agent answers; the end of the operation tells it."""
         provider, row = self._machines.provider(context), await self._machines.server_row(context)
         server: Server | None = await provider.observe(row.id)
-        if server is None or server.address is None:
+        if server is None or server.located is None:
             raise PermanentError("the server vanished while it was deployed")
         return lambda unit: servers.seen(unit, server)
 

@@ -13,7 +13,7 @@ from clawdeploy_events.lifecycle import ServerCreated, ServerIntended
 from clawdeploy_provisioner import debts, servers
 from clawdeploy_provisioner.operations.context import CancelRequested, LeaseLost, Record, StepContext
 from clawdeploy_provisioner.operations.steps import Step
-from clawdeploy_provisioner.providers.protocol import Provider, ProviderUnavailable, ServerSpec
+from clawdeploy_provisioner.providers.protocol import Provider, ServerSpec
 
 _LOOK_AGAIN_S = 0.5
 
@@ -103,7 +103,7 @@ class MachineSteps:
         known = row.state
         while True:
             server = await provider.observe(row.id)
-            if server is not None and server.address is not None:
+            if server is not None and server.located is not None:
                 return lambda unit: servers.seen(unit, server)
             if server is not None and server.state != known:
                 known = server.state
@@ -111,10 +111,15 @@ class MachineSteps:
             await context.sleep(_LOOK_AGAIN_S)
 
     async def connect(self, context: StepContext) -> None:
-        """Make sure that the server can be worked on."""
-        row = await self.server_row(context)
-        if await self.provider(context).find_server(row.id) is None:
-            raise ProviderUnavailable("the server cannot be reached yet", retry_after=2)
+        """Wait until the server can be worked on, telling how far it is."""
+        provider, row = self.provider(context), await self.server_row(context)
+        told: str | None = None
+        while (server := await provider.observe(row.id)) is None or not server.reachable:
+            if server is not None and server.progress not in (None, told):
+                told = server.progress
+                await context.say(str(told))
+                await context.moved()
+            await context.sleep(_LOOK_AGAIN_S)
 
     async def install(self, context: StepContext) -> None:
         """Put OpenClaw on it."""

@@ -1,0 +1,1 @@
+"""Hetzner Cloud: servers of the operator's account, reached through their own agents."""
