@@ -29,7 +29,7 @@ clean: ## stop the platform, delete its data, and everything that was installed 
 	@test -x .venv/bin/pip || python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "Python cannot make virtual environments here. On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@test -x .venv/bin/pip || python3 -m venv .venv
 	@.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps -r <(sed -n '/^uv==/,/^ *# via/p' requirements.lock)
-	@$(UV) pip sync --require-hashes requirements.lock
+	@$(UV) pip sync -q --require-hashes requirements.lock
 	@$(UV) pip install -q --offline --no-deps $(addprefix -e ./,$(dir $(MEMBERS)))
 	@$(UV) pip check -q
 	@touch $@

@@ -88,6 +88,7 @@ def test_it_answers_and_the_bill_is_what_the_model_reported(story: Story) -> Non
     said = story.claw("chat", "story", "What is 17 + 25?")
     assert said.returncode == 0, said.stderr
     assert "42" in said.stdout
+    assert "I have seen 1 message" in said.stdout
     reported = story.stand_in("/_emulator/usage")
     assert reported["total_micros"] > 0
     until(lambda: story.billed() == story.stand_in("/_emulator/usage")["total_micros"])
@@ -103,6 +104,7 @@ def test_stop_start_and_the_conversation_goes_on(story: Story) -> None:
     until(lambda: story.instance["status"] == "running" and story.instance["health"]["process"] == "healthy")
     said = story.claw("chat", "story", "What is 20 + 3?")
     assert "23" in said.stdout
+    assert "I have seen 2 messages" in said.stdout
     until(lambda: story.billed() == story.stand_in("/_emulator/usage")["total_micros"])
 
 

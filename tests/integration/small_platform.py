@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -17,6 +18,7 @@ from tests.engines.ports import free_ports
 
 API_KEY = "claw_" + "k" * 43  # pragma: allowlist secret
 MOST_EVENTS = 200
+INTERRUPT = "press Ctrl-C"
 Json = dict[str, Any]
 
 
@@ -37,6 +39,7 @@ class SmallPlatform:
         self.has_operations = True
         self.events = 8
         self.tails: list[int] = []
+        self.chats: list[Json] = []
 
     def begin(self, instance: Json, kind: str) -> Json:
         """Begin an operation of two steps; each look at it takes it one further."""
@@ -151,10 +154,12 @@ def _instances(app: FastAPI, platform: SmallPlatform) -> None:
 def _agent(app: FastAPI, platform: SmallPlatform) -> None:
     @app.post("/v1/instances/{instance_id}/chat/completions")
     async def chat(instance_id: str, body: Json) -> Any:
+        platform.chats.append(body)
         words = ["I heard: ", body["messages"][-1]["content"], " \x1b[2J✓"]
         if not body.get("stream"):
             return {"choices": [{"message": {"role": "assistant", "content": "".join(words)}}]}
-        return StreamingResponse(_chunks(words), media_type="text/event-stream")
+        interrupted = body["messages"][-1]["content"] == INTERRUPT
+        return StreamingResponse(_interrupted(words) if interrupted else _chunks(words), media_type="text/event-stream")
 
     @app.get("/v1/instances/{instance_id}/cost")
     async def cost() -> Any:
@@ -221,6 +226,13 @@ async def _chunks(words: list[str]) -> AsyncGenerator[str]:
     for word in words:
         yield f"data: {json.dumps({'choices': [{'delta': {'content': word}}]})}\n\n"
     yield "data: [DONE]\n\n"
+
+
+async def _interrupted(words: list[str]) -> AsyncGenerator[str]:
+    """An answer that does not end; its reader, the main thread, is interrupted as by Ctrl-C."""
+    yield await anext(_chunks(words))
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    await asyncio.sleep(60)
 
 
 async def _news() -> AsyncGenerator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.engines.ports import free_ports
-from tests.integration.small_platform import API_KEY, SmallPlatform, serving
+from tests.integration.small_platform import API_KEY, INTERRUPT, SmallPlatform, serving
 from typer.testing import CliRunner, Result
 
 from clawdeploy_cli.main import app
@@ -73,9 +73,9 @@ def test_secrets_go_from_the_environment_into_the_body_only(
     assert "planted" not in result.output
 
 
-def test_bad_input_is_one_sentence_and_exit_code_five(platform: SmallPlatform) -> None:
+def test_bad_input_is_one_sentence_and_wrong_usage(platform: SmallPlatform) -> None:
     result = claw("deploy", "demo", "--model", "nonsense")
-    assert result.exit_code == 5
+    assert result.exit_code == 2
     assert result.stderr == "Error: Some fields are not valid (model: is not in the catalogue).\n"
 
 
@@ -138,6 +138,38 @@ def test_a_conversation_goes_on_until_the_input_ends(platform: SmallPlatform) ->
     claw("deploy", "demo", "--wait")
     result = claw("chat", "demo", given="one\n\ntwo\n")
     assert result.stdout.splitlines() == ["I heard: one [2J✓", "I heard: two [2J✓"]
+
+
+def test_every_message_belongs_to_one_conversation_that_the_agent_keeps(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    claw("chat", "demo", "zero")
+    claw("chat", "demo", given="one\ntwo\n")
+    said = [(body["user"], [message["content"] for message in body["messages"]]) for body in platform.chats]
+    assert said == [("claw", ["zero"]), ("claw", ["one"]), ("claw", ["two"])]
+
+
+@pytest.mark.parametrize("message", ["", " \n"])
+def test_an_empty_message_is_wrong_usage_and_is_not_sent(platform: SmallPlatform, message: str) -> None:
+    claw("deploy", "demo", "--wait")
+    assert claw("chat", "demo", message).exit_code == 2
+    assert platform.chats == []
+
+
+def test_ctrl_c_ends_the_answer_and_not_the_conversation(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    result = claw("chat", "demo", given=f"{INTERRUPT}\ntwo\n")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "I heard: two [2J✓"
+    assert "The answer was ended" in result.stderr
+
+
+def test_another_platform_needs_its_key_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLAWDEPLOY_URL", "http://platform.example")
+    monkeypatch.delenv("CLAWDEPLOY_API_KEY", raising=False)
+    result = claw("ls")
+    assert result.exit_code == 4
+    assert "Set CLAWDEPLOY_API_KEY" in result.stderr
 
 
 def test_logs_events_cost_replay_keys_and_dead_letters_answer_json(platform: SmallPlatform) -> None:

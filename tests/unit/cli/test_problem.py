@@ -17,7 +17,7 @@ def problem(status: int, body: Any = None, **headers: str) -> ClawError:
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(400, 5), (401, 5), (403, 5), (404, 3), (409, 5), (422, 5), (429, 5), (500, 1), (502, 4), (503, 4)],
+    [(400, 5), (401, 5), (403, 5), (404, 3), (409, 5), (422, 2), (429, 5), (500, 1), (502, 4), (503, 4)],
 )
 def test_a_status_has_its_exit_code(status: int, code: int) -> None:
     assert problem(status, {"title": "No"}).exit_code == code
@@ -51,6 +51,14 @@ def test_what_to_do_is_said() -> None:
     assert "claw auth token" in (problem(401).hint or "")
     assert problem(429, {}, **{"Retry-After": "7"}).hint == "Try again in 7 s."
     assert problem(403, {"upgrade_url": "https://x.example/up"}).hint == "More room: https://x.example/up"
+
+
+def test_the_agents_own_reason_is_what_is_said() -> None:
+    body = {
+        "title": "provisioner refused this",
+        "error": {"message": "Missing user message", "type": "invalid_request_error"},
+    }
+    assert problem(400, body).message == "The agent refused: Missing user message."
 
 
 def test_a_success_is_no_problem() -> None:

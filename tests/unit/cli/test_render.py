@@ -17,9 +17,9 @@ STARTED = "2026-11-21T10:00:00Z"
 
 @pytest.mark.parametrize(
     ("micros", "text"),
-    [(0, "$0.00"), (1, "$0.000001"), (1_500_000, "$1.50"), (-20_000, "-$0.02"), (2_000_120, "$2.00012"), (None, "-")],
+    [(0, "$0.000000"), (1, "$0.000001"), (1_500_000, "$1.500000"), (-20_000, "-$0.020000"), (None, "-")],
 )
-def test_money_is_exact_to_the_micro_unit(micros: int | None, text: str) -> None:
+def test_money_is_exact_to_the_micro_unit_and_lines_up(micros: int | None, text: str) -> None:
     assert money(micros) == text
 
 

@@ -4,10 +4,10 @@
 |---|---|
 | 0 | done |
 | 1 | it was tried and failed (a deploy that failed, a process that would not start) |
-| 2 | wrong usage: unknown option, missing argument or environment variable |
+| 2 | wrong usage: unknown option, missing argument or environment variable, a value the platform does not take (422) |
 | 3 | not found |
 | 4 | the platform is not running, not ready or not reachable |
-| 5 | refused: bad input, no permission, over quota, conflict, or not confirmed |
+| 5 | refused: no permission, over quota, conflict, or not confirmed |
 | 130 | interrupted by Ctrl-C |
 """
 

@@ -15,6 +15,8 @@ from clawdeploy_cli.errors import ClawError, Failed, Refused, UsageProblem
 from clawdeploy_cli.render.console import clean, print_json, say, say_error
 from clawdeploy_cli.render.waiting import waiting
 
+CONVERSATION = "claw"
+"""The OpenAI field `user`: OpenClaw keeps one conversation per user, and is sent the new message only."""
 _SILENT = {
     "stopped": "Start it with: claw start ",
     "error": "Deploy it again with: claw redeploy ",
@@ -25,8 +27,14 @@ _SILENT = {
 
 
 def say_once(name: str, message: str, *, as_json: bool) -> None:
-    """`claw chat NAME MESSAGE`."""
-    body: Json = {"messages": [{"role": "user", "content": message}]}
+    """`claw chat NAME MESSAGE`: the next message of this command line's conversation with the agent.
+
+    Raises:
+        UsageProblem: there is nothing in the message.
+    """
+    if not message.strip():
+        raise UsageProblem("MESSAGE is empty.")
+    body = chat_body(message)
     with connect() as api:
         path = chat_path(_find_talking(api, name))
         if as_json:
@@ -36,7 +44,7 @@ def say_once(name: str, message: str, *, as_json: bool) -> None:
 
 
 def converse(name: str, *, as_json: bool) -> None:
-    """`claw chat NAME`: a conversation until Ctrl-D or an empty Ctrl-C.
+    """`claw chat NAME`: a conversation until Ctrl-D, or Ctrl-C at the prompt; Ctrl-C ends an answer.
 
     Raises:
         UsageProblem: a conversation has no single JSON answer.
@@ -59,35 +67,34 @@ def _find_talking(api: ApiClient, name: str) -> Json:
 
 
 def _converse(api: ApiClient, instance: Json) -> None:
-    messages: list[Json] = []
     for line in _lines():
-        messages.append({"role": "user", "content": line})
         try:
-            answer = print_answer(api, chat_path(instance), {"messages": messages})
+            print_answer(api, chat_path(instance), chat_body(line))
         except ClawError as error:
-            messages.pop()
             say_error(error)
-            continue
-        messages.append({"role": "assistant", "content": answer})
+        except KeyboardInterrupt:
+            say("\nThe answer was ended. Ctrl-D leaves.", style="bright_black")
 
 
-def print_answer(api: ApiClient, path: str, body: Json) -> str:
-    """Print an answer piece by piece as it is written; answers the whole of it."""
+def chat_body(message: str) -> Json:
+    """A message that goes on where the last one ended."""
+    return {"user": CONVERSATION, "messages": [{"role": "user", "content": message}]}
+
+
+def print_answer(api: ApiClient, path: str, body: Json) -> None:
+    """Print an answer piece by piece as it is written."""
     with waiting("Waiting for the answer") as end_waiting:
-        return write_answer(stream_answer(api, path, body), before=end_waiting)
+        write_answer(stream_answer(api, path, body), before=end_waiting)
 
 
-def write_answer(pieces: Iterable[str], *, before: Callable[[], None]) -> str:
-    """Print pieces as they come, calling `before` ahead of each; answers the whole."""
-    written: list[str] = []
+def write_answer(pieces: Iterable[str], *, before: Callable[[], None]) -> None:
+    """Print pieces as they come, calling `before` ahead of each."""
     for piece in pieces:
         before()
-        written.append(piece)
         sys.stdout.write(clean(piece))
         sys.stdout.flush()
     before()
     sys.stdout.write("\n")
-    return "".join(written)
 
 
 def stream_answer(api: ApiClient, path: str, body: Json) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from clawdeploy_cli import control
 from clawdeploy_cli.actions.await_change import follow, raise_unless_succeeded
-from clawdeploy_cli.actions.chat import chat_path, stream_answer, write_answer
+from clawdeploy_cli.actions.chat import chat_body, chat_path, stream_answer, write_answer
 from clawdeploy_cli.actions.cost import cost_path, print_cost
 from clawdeploy_cli.actions.install import Installation
 from clawdeploy_cli.actions.platform import STAND_IN_NOTICE, say_stopping, stay, stop_shown, terminable
@@ -128,7 +128,7 @@ def _seen_since(instance: Json, since: datetime) -> bool:
 def _ask(api: ApiClient, instance: Json) -> None:
     """Chat; an agent that just came back may need a moment."""
     deadline = time.monotonic() + ANSWER_WITHIN_S
-    body: Json = {"messages": [{"role": "user", "content": QUESTION}]}
+    body = chat_body(QUESTION)
     with waiting("Waiting for the answer") as end_waiting:
         while True:
             try:

@@ -41,6 +41,10 @@ def api_key(settings: CliSettings) -> str:
         if given is not None:
             return given.get_secret_value()
     secrets = None if settings.url else load_secrets(open_home(settings.home).secrets_file)
+    if settings.url and secrets is None:
+        raise NotReady(
+            f"There is no API key for {settings.url}.", hint="Set CLAWDEPLOY_API_KEY to a key of that platform."
+        )
     if secrets is None:
         raise NotReady("There is no API key yet.", hint="Start a platform with: claw up, or set CLAWDEPLOY_API_KEY")
     return secrets.bootstrap_api_key

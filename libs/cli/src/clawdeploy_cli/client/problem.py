@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import httpx
 
-from clawdeploy_cli.errors import ClawError, Failed, NotFound, NotReady, Refused
+from clawdeploy_cli.errors import ClawError, Failed, NotFound, NotReady, Refused, UsageProblem
 
 _HINTS = {
     401: "The API key is not accepted. Print the local platform's with: claw auth token (or set CLAWDEPLOY_API_KEY)",
@@ -18,7 +18,7 @@ def raise_for_problem(response: httpx.Response) -> None:
     """Do nothing for a success.
 
     Raises:
-        NotFound: 404. NotReady: 502, 503, 504. Refused: any other 4xx. Failed: any other answer.
+        NotFound: 404. UsageProblem: 422. NotReady: 502, 503, 504. Refused: any other 4xx. Failed: any other answer.
     """
     if response.is_success:
         return
@@ -29,6 +29,8 @@ def raise_for_problem(response: httpx.Response) -> None:
 def _kind(status: int) -> type[ClawError]:
     if status == HTTPStatus.NOT_FOUND:
         return NotFound
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return UsageProblem
     if status in {502, 503, 504}:
         return NotReady
     return Refused if httpx.codes.is_client_error(status) else Failed
@@ -43,6 +45,8 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
 
 
 def _sentence(problem: dict[str, Any], response: httpx.Response) -> str:
+    if said := _agents_reason(problem):
+        return said if said.endswith((".", "!", "?")) else f"{said}."
     title = str(problem.get("title") or f"The platform answered {response.status_code}")
     detail = str(problem.get("detail") or "")
     text = detail if detail and detail.startswith(title) else ": ".join(part for part in (title, detail) if part)
@@ -52,6 +56,13 @@ def _sentence(problem: dict[str, Any], response: httpx.Response) -> str:
     elif fields:
         text = f"{text} ({'; '.join(fields)})"
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _agents_reason(problem: dict[str, Any]) -> str | None:
+    """What an agent said in OpenAI's form (`error.message`); the platform passes it on beside its own title."""
+    error: Any = problem.get("error")
+    message: Any = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else None
+    return f"The agent refused: {message}" if message else None
 
 
 def _errors(problem: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,12 +8,11 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def money(micros: int | None, *, currency: str = "USD") -> str:
-    """Micro-units as an amount: two decimals, more (up to six) when the amount needs them."""
+    """Micro-units as an amount, always with six decimals: columns of amounts line up."""
     if micros is None:
         return "-"
     sign, whole, rest = "-" if micros < 0 else "", *divmod(abs(micros), MICROS)
-    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{'$' if currency == 'USD' else currency + ' '}{whole}.{decimals}"
+    return f"{sign}{'$' if currency == 'USD' else currency + ' '}{whole}.{rest:06d}"
 
 
 def duration(seconds: float) -> str:
