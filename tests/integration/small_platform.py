@@ -114,10 +114,11 @@ def _instances(app: FastAPI, platform: SmallPlatform) -> None:
             return problem(
                 422, "Some fields are not valid", errors=[{"field": "model", "reason": "is not in the catalogue"}]
             )
+        taken = body["name"].lower() in {each["slug"] for each in platform.instances.values()}
         instance: Json = {
             "id": str(uuid4()),
             "name": body["name"],
-            "slug": body["name"].lower(),
+            "slug": body["name"].lower() + ("-9fdf33" if taken else ""),
             "status": "pending",
             "model": body["model"],
             "channel": body["channel"],
@@ -128,9 +129,10 @@ def _instances(app: FastAPI, platform: SmallPlatform) -> None:
         return platform.begin(instance, "deploy")
 
     @app.get("/v1/instances")
-    async def page(cursor: int = 0) -> Any:
-        items = list(platform.instances.values())[cursor : cursor + 2]
-        more = cursor + 2 < len(platform.instances)
+    async def page(cursor: int = 0, slug: str | None = None) -> Any:
+        found = [each for each in platform.instances.values() if slug in {None, each["slug"]}]
+        items = found[cursor : cursor + 2]
+        more = cursor + 2 < len(found)
         return {"items": items, "next_cursor": str(cursor + 2) if more else None}
 
     @app.get("/v1/instances/{instance_id}")
@@ -145,6 +147,16 @@ def _instances(app: FastAPI, platform: SmallPlatform) -> None:
     @app.post("/v1/instances/{instance_id}/{verb}", status_code=202)
     async def act(instance_id: str, verb: str) -> Any:
         return platform.begin(platform.instances[instance_id], verb)
+
+    @app.get("/v1/instances/{instance_id}/operations")
+    async def operations(instance_id: str) -> Any:
+        found = [each for each in platform.operations.values() if each["instance_id"] == instance_id]
+        return {"items": found[::-1], "next_cursor": None}
+
+    @app.post("/v1/operations/{operation_id}/cancel")
+    async def cancel(operation_id: str) -> Any:
+        platform.operations[operation_id].update(state="cancelled", finished_at=now())
+        return platform.operations[operation_id]
 
     @app.get("/v1/operations/{operation_id}")
     async def operation(operation_id: str) -> Any:
@@ -166,6 +178,12 @@ def _agent(app: FastAPI, platform: SmallPlatform) -> None:
         amount = {"cost_micros": 12, "charge_micros": 15}
         line = {"kind": "llm", "quantity": 300, "unit": "token", "price_version": 1, **amount}
         return {"currency": "USD", "as_of": now(), "lines": [line], **amount}
+
+    @app.get("/v1/cost")
+    async def account_cost() -> Any:
+        amount = {"cost_micros": 10, "charge_micros": 1_500_000}
+        shares = [{"instance_id": each["id"], "name": each["name"], **amount} for each in platform.instances.values()]
+        return {"currency": "USD", "as_of": now(), "lines": [], "instances": shares, **amount}
 
     @app.get("/v1/events")
     async def events(after: int = 0, limit: int = 50) -> Any:

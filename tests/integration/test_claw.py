@@ -1,7 +1,10 @@
 """`claw` against a gateway that answers as the public API does."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -9,10 +12,13 @@ from typing import Any
 
 import pytest
 from tests.engines.ports import free_ports
-from tests.integration.small_platform import API_KEY, INTERRUPT, SmallPlatform, serving
+from tests.integration.small_platform import API_KEY, INTERRUPT, SmallPlatform, now, serving
 from typer.testing import CliRunner, Result
 
 from clawdeploy_cli.main import app
+
+CLAW = Path(sys.executable).with_name("claw")
+SEEN = ("starting", "unhealthy", "not seen yet")
 
 
 @pytest.fixture
@@ -122,7 +128,7 @@ def test_destroy_waits_until_it_is_gone(platform: SmallPlatform) -> None:
     assert claw("show", "demo").exit_code == 3
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "restart", "redeploy"])
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "redeploy", "pause", "resume"])
 def test_changes_wait_for_their_operation(platform: SmallPlatform, verb: str) -> None:
     claw("deploy", "demo", "--wait")
     assert answer(claw(verb, "demo", "--wait", "--json"))["operation"] is None
@@ -184,6 +190,89 @@ def test_logs_events_cost_replay_keys_and_dead_letters_answer_json(platform: Sma
     assert answer(claw("dead-letters", "retry", "api", "7", "--json"))["state"] == "retry"
     assert claw("dead-letters", "drop", "api", "7").exit_code == 5
     assert answer(claw("dead-letters", "drop", "api", "7", "--yes", "--json"))["state"] == "drop"
+
+
+def test_a_running_agent_that_is_not_well_is_not_shown_as_well(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    [instance] = platform.instances.values()
+    shown = dict[str, str]()
+    for process in ("healthy", "starting", "unhealthy", "unknown"):
+        instance["health"] = {"process": process, "channel": "unknown"}
+        shown[process] = claw("ls").stdout.splitlines()[1]
+        assert claw("show", "demo").stdout.splitlines()[3].removeprefix("Status").strip() in shown[process]
+    assert "running," not in shown.pop("healthy")
+    assert [("running, " + word) in shown[process] for process, word in zip(shown, SEEN, strict=True)] == [True] * 3
+
+
+def test_an_operation_behind_another_says_what_it_waits_for(platform: SmallPlatform) -> None:
+    claw("deploy", "demo")
+    [deploying] = platform.operations.values()
+    deploying["state"] = "running"
+    deploying["steps"][0].update(state="running", title="Reserve a place", started_at=now())
+    waits = "waiting for the deploy under way: Reserve a place, "
+    assert f"It is queued, {waits}" in claw("stop", "demo").stderr
+    operations = [line for line in claw("show", "demo").stdout.splitlines() if line.startswith("Operation")]
+    assert [line.split()[1:3] for line in operations] == [["deploy", "running:"], ["stop", "queued"]]
+    assert f"  {waits}" in claw("restart", "demo", "--wait").stderr
+    assert [line.split()[0] for line in claw("operations", "demo").stdout.splitlines()][1:] == [
+        "restart",
+        "stop",
+        "deploy",
+    ]
+
+
+def test_a_deployment_is_cancelled_and_nothing_is_refused(platform: SmallPlatform) -> None:
+    claw("deploy", "demo")
+    assert claw("cancel", "demo").exit_code == 0
+    assert [operation["state"] for operation in platform.operations.values()] == ["cancelled"]
+    platform.instances[next(iter(platform.instances))]["operation"] = None
+    assert claw("cancel", "demo").exit_code == 5
+
+
+def test_a_name_that_is_taken_is_told(platform: SmallPlatform) -> None:
+    assert "already" not in claw("deploy", "demo").stderr
+    assert claw("deploy", "demo").stderr.startswith("There is a demo already: this one is demo-9fdf33.\n")
+
+
+def test_the_accounts_cost_marks_what_is_destroyed_and_lines_up(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    claw("deploy", "gone", "--wait")
+    claw("destroy", "gone", "--yes", "--wait")
+    rows = [line.split() for line in claw("cost").stdout.splitlines()[-3:]]
+    assert rows == [
+        ["SLUG", "NAME", "COST", "CHARGE"],
+        ["demo", "demo", "$0.000010", "$1.500000"],
+        ["destroyed", "gone", "$0.000010", "$1.500000"],
+    ]
+
+
+@pytest.mark.parametrize("command", [("events",), ("events", "--json"), ("ls",), ("api", "GET", "/v1/cost")])
+def test_a_reader_that_leaves_ends_a_command_quietly(platform: SmallPlatform, command: tuple[str, ...]) -> None:
+    claw("deploy", "demo", "--wait")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run([CLAW, *command], stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_who_holds_the_port_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLAWDEPLOY_HOME", str(tmp_path / "home"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("CLAWDEPLOY_PORT", str(port))
+        result = claw("doctor")
+    assert result.exit_code == 1
+    assert f"Port {port} is taken by " in result.stderr
+    assert f"(pid {os.getpid()})" in result.stderr
+
+
+@pytest.mark.parametrize("tail", [3, 250])
+def test_the_newest_events_can_be_read(platform: SmallPlatform, tail: int) -> None:
+    platform.events = 450
+    found = answer(claw("events", "--tail", str(tail), "--json"))
+    assert [item["subject"] for item in found["items"]] == [str(each) for each in range(451 - tail, 451)]
 
 
 def test_more_events_than_one_page_holds_can_be_read(platform: SmallPlatform) -> None:

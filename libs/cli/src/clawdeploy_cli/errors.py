@@ -9,6 +9,7 @@
 | 4 | the platform is not running, not ready or not reachable |
 | 5 | refused: no permission, over quota, conflict, or not confirmed |
 | 130 | interrupted by Ctrl-C |
+| 141 | the reader of its output left |
 """
 
 from typing import ClassVar

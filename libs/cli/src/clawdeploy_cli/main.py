@@ -3,6 +3,8 @@
 Every command's body imports what it needs when it runs, so that `claw --help` and completion answer at once.
 """
 
+import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -17,7 +19,17 @@ class ClawGroup(TyperGroup):
     """Ends with one clear sentence and an exit code that means something, whatever a command raises."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
+        """Run the chosen command; a reader that left (`claw events | head -1`) ends it quietly, as it ends other tools."""
+        try:
+            try:
+                return self._run(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+            raise typer.Exit(128 + signal.SIGPIPE) from None
+
+    def _run(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except ClawError as error:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from clawdeploy_cli.errors import Failed, Refused
@@ -56,6 +57,15 @@ def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
         return True
 
 
+def holder(port: int) -> str:
+    """Who listens on a port, as far as we may know."""
+    with contextlib.suppress(psutil.Error):
+        for found in psutil.net_connections("tcp"):
+            if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid:
+                return f"{psutil.Process(found.pid).name()} (pid {found.pid})"
+    return "another program"
+
+
 def load_ports(path: Path) -> Ports | None:
     """Remembered ports; None when none were chosen yet."""
     try:
@@ -79,7 +89,7 @@ def settle_ports(home: Home, settings: CliSettings) -> Ports:
     chosen = _internal_ports(home, known)
     gateway = settings.port or known.get("gateway", DEFAULT_PORT)
     if not is_free(gateway, host=settings.host):
-        raise Refused(f"Port {gateway} is taken by another program.", hint="Set CLAWDEPLOY_PORT to a free one.")
+        raise Refused(f"Port {gateway} is taken by {holder(gateway)}.", hint="Set CLAWDEPLOY_PORT to a free one.")
     first, count = _instance_block(home, settings, known)
     ports = Ports.model_validate({**chosen, "gateway": gateway, "instances_first": first, "instances_count": count})
     write_private(home.ports_file, json.dumps(ports.model_dump(), indent=2))

@@ -3,10 +3,10 @@
 from typing import Any, cast
 
 from clawdeploy_cli.client.http import ApiClient, Json
-from clawdeploy_cli.client.operations import active_operation, await_operation
+from clawdeploy_cli.client.operations import active_operation, ahead_of, await_operation
 from clawdeploy_cli.errors import Failed
 from clawdeploy_cli.render.console import print_json, say
-from clawdeploy_cli.render.steps import StepsDisplay, elapsed_total
+from clawdeploy_cli.render.steps import StepsDisplay, elapsed_total, waits_for
 
 
 def conclude(api: ApiClient, instance: Json, *, doing: str, wait: bool, as_json: bool) -> None:
@@ -21,6 +21,9 @@ def conclude(api: ApiClient, instance: Json, *, doing: str, wait: bool, as_json:
         return
     if not wait:
         _say_begun(instance, doing=doing, as_json=as_json)
+        ahead = ahead_of(api, instance["operation"])
+        if ahead and not as_json:
+            say(f"It is queued, {waits_for(ahead)}.")
         return
     operation = follow(api, operation_id, title=f"{doing} {instance['name']}")
     raise_unless_succeeded(operation, instance)
@@ -33,7 +36,9 @@ def conclude(api: ApiClient, instance: Json, *, doing: str, wait: bool, as_json:
 def follow(api: ApiClient, operation_id: str, *, title: str) -> Json:
     """Show an operation until it has ended; answers it."""
     with StepsDisplay(title) as display:
-        return await_operation(api, operation_id, on_progress=display.update)
+        return await_operation(
+            api, operation_id, on_progress=lambda found: display.update(found, ahead=ahead_of(api, found))
+        )
 
 
 def raise_unless_succeeded(operation: Json, instance: Json) -> None:

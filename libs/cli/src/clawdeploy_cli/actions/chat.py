@@ -73,7 +73,8 @@ def _converse(api: ApiClient, instance: Json) -> None:
         except ClawError as error:
             say_error(error)
         except KeyboardInterrupt:
-            say("\nThe answer was ended. Ctrl-D leaves.", style="bright_black")
+            sys.stdout.write("\n")  # whatever was written of it ends here
+            say("The answer was ended. Ctrl-D leaves.", style="bright_black")
 
 
 def chat_body(message: str) -> Json:

@@ -10,6 +10,7 @@ from clawdeploy_cli.actions.chat import chat_body, chat_path, stream_answer, wri
 from clawdeploy_cli.actions.cost import cost_path, print_cost
 from clawdeploy_cli.actions.install import Installation
 from clawdeploy_cli.actions.platform import STAND_IN_NOTICE, say_stopping, stay, stop_shown, terminable
+from clawdeploy_cli.actions.show import status_shown
 from clawdeploy_cli.client.connect import connect
 from clawdeploy_cli.client.http import ApiClient, Json
 from clawdeploy_cli.client.operations import active_operation
@@ -92,7 +93,8 @@ def _ensure_running(api: ApiClient, *, since: datetime) -> Json:
         say(f"{NAME} is {instance['status']}: {'starting' if instance['status'] != 'error' else 'redeploying'} it.")
         instance = api.post(f"/v1/instances/{instance['id']}/{_cure(instance)}")
     else:
-        say(f"Found the agent {NAME} of the last time.")
+        again = "" if _is_well(instance, since) else ": it is starting again …"
+        say(f"Found the agent {NAME} of the last time{again or '.'}")
     operation_id = active_operation(instance)
     if operation_id is not None:
         kind = str(cast("Json", instance["operation"]).get("kind") or "deploy")
@@ -125,10 +127,15 @@ def _seen_since(instance: Json, since: datetime) -> bool:
     return bool(observed) and instant(observed) >= since
 
 
+def _is_well(instance: Json, since: datetime) -> bool:
+    return status_shown(instance) == "running" and _seen_since(instance, since)
+
+
 def _ask(api: ApiClient, instance: Json) -> None:
     """Chat; an agent that just came back may need a moment."""
     deadline = time.monotonic() + ANSWER_WITHIN_S
     body = chat_body(QUESTION)
+    told = False
     with waiting("Waiting for the answer") as end_waiting:
         while True:
             try:
@@ -136,6 +143,9 @@ def _ask(api: ApiClient, instance: Json) -> None:
             except ClawError:
                 if time.monotonic() > deadline:
                     raise
+                if not told:
+                    say(f"{NAME} does not answer yet, it is starting: trying again …")
+                told = True
                 time.sleep(POLL_S)
             else:
                 return

@@ -1,13 +1,17 @@
 """Deploying an agent."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clawdeploy_cli.actions.await_change import conclude
 from clawdeploy_cli.client.connect import connect
-from clawdeploy_cli.client.http import Json
+from clawdeploy_cli.client.http import ApiClient, Json
 from clawdeploy_cli.errors import UsageProblem
+from clawdeploy_cli.render.console import say
+
+_SUFFIXED = re.compile("(.+)-[0-9a-f]{6}")
 
 
 def deploy_instance(wanted: Mapping[str, str | None], *, secrets: Sequence[str], wait: bool, as_json: bool) -> None:
@@ -16,7 +20,15 @@ def deploy_instance(wanted: Mapping[str, str | None], *, secrets: Sequence[str],
     body.update(read_secrets(secrets, environment=os.environ))
     with connect() as api:
         instance = api.post("/v1/instances", body)
+        _say_when_renamed(api, instance)
         conclude(api, instance, doing="Deploying", wait=wait, as_json=as_json)
+
+
+def _say_when_renamed(api: ApiClient, instance: Json) -> None:
+    """A slug that was taken got six random characters: say how this one is called."""
+    found = _SUFFIXED.fullmatch(str(instance["slug"]))
+    if found and any(item["status"] != "deleted" for item in api.pages("/v1/instances", slug=found[1])):
+        say(f"There is a {found[1]} already: this one is {instance['slug']}.")
 
 
 def read_secrets(given: Sequence[str], *, environment: Mapping[str, str]) -> dict[str, Any]:

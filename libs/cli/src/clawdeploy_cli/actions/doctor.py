@@ -15,7 +15,7 @@ import psutil
 from clawdeploy_cli import control
 from clawdeploy_cli.errors import Failed
 from clawdeploy_cli.home import Home, open_home, untraversable
-from clawdeploy_cli.ports import is_free, load_ports
+from clawdeploy_cli.ports import holder, is_free, load_ports
 from clawdeploy_cli.render.console import print_list, print_table, say
 from clawdeploy_cli.settings import DEFAULT_PORT, CliSettings, load_settings
 
@@ -41,6 +41,12 @@ class Finding:
     found: str
     fix: str | None = None
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong: `Port 8787 is taken by nginx (pid 12).`, `Disk: 1.0 GiB free at /.`"""
+        joint = " is " if self.found.startswith(("taken", "not ")) else ": "
+        return f"{self.name}{joint}{self.found}."
+
 
 def examine(*, as_json: bool) -> None:
     """`claw doctor`.
@@ -57,9 +63,9 @@ def examine(*, as_json: bool) -> None:
         for finding in findings:
             if finding.fix:
                 say(f"{finding.name}: {finding.fix}", style="red" if finding.state is Verdict.MISSING else "")
-    missing = [finding.name for finding in findings if finding.state is Verdict.MISSING]
+    missing = [finding.sentence for finding in findings if finding.state is Verdict.MISSING]
     if missing:
-        raise Failed(f"Missing: {', '.join(missing)}.")
+        raise Failed(" ".join(missing))
 
 
 def find(settings: CliSettings, home: Home) -> Iterator[Finding]:
@@ -134,7 +140,7 @@ def _gateway_port(settings: CliSettings, home: Home) -> Finding:
     port = settings.port or (ports.gateway if ports else DEFAULT_PORT)
     ours = control.running(home) is not None
     good = ours or is_free(port, host=settings.host)
-    found = "this platform" if ours else ("free" if good else "taken by another program")
+    found = "this platform" if ours else ("free" if good else f"taken by {holder(port)}")
     return Finding(
         name=f"Port {port}",
         state=Verdict.OK if good else Verdict.MISSING,

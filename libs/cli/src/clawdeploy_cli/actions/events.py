@@ -1,6 +1,7 @@
 """The account's events."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 
 from clawdeploy_cli.client.connect import connect
@@ -19,13 +20,29 @@ def list_events(after: str | None, *, limit: int, as_json: bool) -> None:
     """`claw events`."""
     with connect() as api:
         events, cursor = _read(api, after, limit=limit)
+    _print_events(events, cursor, as_json=as_json)
+    if cursor and not as_json:
+        say(f"Go on with: claw events --after {cursor}; the newest: claw events --tail 20", style="bright_black")
+
+
+def list_newest(after: str | None, *, tail: int, as_json: bool) -> None:
+    """`claw events --tail`: the feed is read from its beginning, or from `after`; the last are kept."""
+    newest, cursor = deque[Json](maxlen=tail), after
+    with connect() as api:
+        while True:
+            events, cursor = _read(api, cursor, limit=PAGE)
+            newest.extend(events)
+            if cursor is None or len(events) < PAGE:
+                break
+    _print_events(list(newest), cursor, as_json=as_json)
+
+
+def _print_events(events: list[Json], cursor: str | None, *, as_json: bool) -> None:
     if as_json:
         print_list(events, next_cursor=cursor)
         return
     for event in events:
         print_line(describe(event))
-    if cursor:
-        say(f"Go on with: claw events --after {cursor}", style="bright_black")
 
 
 def _read(api: ApiClient, after: str | None, *, limit: int) -> tuple[list[Json], str | None]:

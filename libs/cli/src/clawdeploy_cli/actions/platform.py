@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from clawdeploy_cli import control
 from clawdeploy_cli.errors import NotReady
@@ -15,7 +16,7 @@ from clawdeploy_cli.render.console import print_json, print_table, say
 from clawdeploy_cli.render.platform import PlatformDisplay
 from clawdeploy_cli.render.waiting import waiting
 from clawdeploy_cli.render.words import age, word
-from clawdeploy_cli.settings import load_settings
+from clawdeploy_cli.settings import CliSettings, load_settings
 from clawdeploy_cli.supervisor.state import PlatformRecord, ServiceRecord, ServiceState
 
 STAND_IN_NOTICE = (
@@ -35,6 +36,7 @@ def bring_up(*, foreground: bool, as_json: bool) -> None:
             print_json(status_json(record))
         else:
             _say_ready(record, home, started=started)
+            _say_when_port_stays(record, settings, started=started)
         if foreground and started:
             stay(home)
 
@@ -176,6 +178,15 @@ def _say_ready(record: PlatformRecord, home: Home, *, started: bool) -> None:
     if record.stand_in:
         say(STAND_IN_NOTICE, style="yellow")
     say("Try: claw deploy my-agent --wait", style="bright_black")
+
+
+def _say_when_port_stays(record: PlatformRecord, settings: CliSettings, *, started: bool) -> None:
+    """Another port takes effect with the next start."""
+    if not started and settings.port and settings.port != urlsplit(record.url).port:
+        say(
+            f"CLAWDEPLOY_PORT={settings.port} was not applied, {record.url} stays: claw down, then claw up.",
+            style="yellow",
+        )
 
 
 @contextmanager

@@ -31,8 +31,13 @@ def _by_id(api: ApiClient, instance_id: str) -> Json:
         raise NotFound(f"There is no instance {instance_id}.", hint="See what there is: claw ls") from None
 
 
+def live_instances(api: ApiClient) -> list[Json]:
+    """Everything that is not deleted."""
+    return [item for item in api.pages("/v1/instances", limit=100) if item["status"] != "deleted"]
+
+
 def _matches(api: ApiClient, name: str) -> list[Json]:
-    live = [item for item in api.pages("/v1/instances", limit=100) if item["status"] != "deleted"]
+    live = live_instances(api)
     return [item for item in live if item["slug"] == name] or [item for item in live if item["name"] == name]
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, cast
 
 from clawdeploy_cli.client.http import ApiClient, Json
@@ -62,6 +63,20 @@ def active_operation(instance: Json) -> str | None:
     """Id of the operation an instance is in; None when it is in none."""
     operation: Any = instance.get("operation")
     return str(cast("Json", operation)["id"]) if isinstance(operation, dict) else None
+
+
+def unfinished_operations(api: ApiClient, instance_id: object) -> list[Json]:
+    """What an instance is in and what waits behind it, in the order they were asked for."""
+    newest = api.get(f"/v1/instances/{instance_id}/operations", limit=10)["items"]
+    return [operation for operation in reversed(newest) if operation["state"] not in FINISHED]
+
+
+def ahead_of(api: ApiClient, operation: Json) -> Json | None:
+    """The operation that one which is queued waits for; None when it waits for none."""
+    if operation["state"] != "queued":
+        return None
+    unfinished = unfinished_operations(api, operation["instance_id"])
+    return next(takewhile(lambda other: other["id"] != operation["id"], unfinished), None)
 
 
 def parse_json(text: str) -> Json:

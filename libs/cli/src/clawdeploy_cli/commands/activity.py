@@ -21,14 +21,17 @@ def register(app: typer.Typer) -> None:
 def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events happen.")] = False,
     after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Only what came after this cursor.")] = None,
+    tail: Annotated[int | None, typer.Option(min=1, max=1000, help="Only the last so many (without --follow).")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many (without --follow).")] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """List your account's events. With --follow and --json: one JSON object a line."""
-    from clawdeploy_cli.actions.events import follow_events, list_events
+    """List your account's events, the oldest first. With --follow and --json: one JSON object a line."""
+    from clawdeploy_cli.actions.events import follow_events, list_events, list_newest
 
     if follow:
         follow_events(after, as_json=as_json)
+    elif tail is not None:
+        list_newest(after, tail=tail, as_json=as_json)
     else:
         list_events(after, limit=limit, as_json=as_json)
 

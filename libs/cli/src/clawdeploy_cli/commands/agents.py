@@ -1,4 +1,4 @@
-"""Commands about one's agents: deploy, ls, show, logs, chat, cost."""
+"""Commands about one's agents: deploy, ls, show, operations, logs, chat, cost."""
 
 # ruff: noqa: PLC0415 - imports stay inside commands: `claw --help` must not pay for what it does not run
 
@@ -29,7 +29,7 @@ SecretOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("ls", rich_help_panel=PANEL)(list_instances)
-    for command in (deploy, show, chat, logs, cost):
+    for command in (deploy, show, operations, chat, logs, cost):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -63,6 +63,13 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
     from clawdeploy_cli.actions.show import show_one
 
     show_one(name, as_json=as_json)
+
+
+def operations(name: NameArgument, as_json: JsonOption = False) -> None:
+    """List what was done with an agent, the newest first."""
+    from clawdeploy_cli.actions.show import list_operations
+
+    list_operations(name, as_json=as_json)
 
 
 def chat(

@@ -1,4 +1,4 @@
-"""Commands that change an agent: start, stop, restart, redeploy, destroy."""
+"""Commands that change an agent: start, stop, restart, pause, resume, redeploy, cancel, destroy."""
 
 # ruff: noqa: PLC0415 - imports stay inside commands: `claw --help` must not pay for what it does not run
 
@@ -11,7 +11,7 @@ PANEL = "Change an agent"
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (start, stop, restart, redeploy, destroy):
+    for command in (start, stop, restart, pause, resume, redeploy, cancel, destroy):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -41,6 +41,27 @@ def redeploy(name: NameArgument, wait: WaitOption = False, as_json: JsonOption =
     from clawdeploy_cli.actions.change import change_instance
 
     change_instance(name, "redeploy", wait=wait, as_json=as_json)
+
+
+def pause(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Shut an agent's server down at the provider, whose charge goes on."""
+    from clawdeploy_cli.actions.change import change_instance
+
+    change_instance(name, "pause", wait=wait, as_json=as_json)
+
+
+def resume(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Bring a paused agent back."""
+    from clawdeploy_cli.actions.change import change_instance
+
+    change_instance(name, "resume", wait=wait, as_json=as_json)
+
+
+def cancel(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+    """Cancel the deployment an agent is in; what it has done is undone."""
+    from clawdeploy_cli.actions.change import cancel_operation
+
+    cancel_operation(name, wait=wait, as_json=as_json)
 
 
 def destroy(name: NameArgument, yes: YesOption = False, wait: WaitOption = False, as_json: JsonOption = False) -> None:

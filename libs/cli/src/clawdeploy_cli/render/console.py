@@ -14,16 +14,24 @@ from clawdeploy_cli.errors import ClawError
 
 STATUS_STYLES = {
     **dict.fromkeys(("running", "ready", "succeeded", "done", "ok"), "green"),
-    **dict.fromkeys(("creating", "pending", "starting", "deleting", "queued", "needs_token", "unknown"), "yellow"),
-    **dict.fromkeys(("error", "failed", "failing", "missing", "compensating"), "red"),
+    **dict.fromkeys(
+        ("creating", "pending", "starting", "deleting", "queued", "needs_token", "unknown", "not seen yet"), "yellow"
+    ),
+    **dict.fromkeys(("error", "failed", "failing", "unhealthy", "missing", "compensating"), "red"),
     **dict.fromkeys(("stopped", "paused", "suspended", "deleted", "disabled", "skipped"), "bright_black"),
 }
+
+
+class _Answers(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the program, which ends quietly (rich would end it with a failure)."""
+        raise BrokenPipeError
 
 
 @cache
 def stdout() -> Console:
     """The console answers are printed on."""
-    return Console(highlight=False, markup=False, soft_wrap=True)
+    return _Answers(highlight=False, markup=False, soft_wrap=True)
 
 
 @cache
@@ -77,8 +85,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in cleaned:
-        table.add_row(*(Text(cell, style=STATUS_STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(*(Text(cell, style=STATUS_STYLES.get(cell.rpartition(", ")[2], "")) for cell in row))
+    _Answers(highlight=False, markup=False).print(table)
 
 
 def clean(text: str) -> str:

@@ -1,7 +1,7 @@
 """An operation's steps, live: every step with its state and the time it took."""
 
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from rich.console import Group
 from rich.live import Live
@@ -32,6 +32,7 @@ class StepsDisplay:
         self._title = title
         self._operation: Json = {"steps": [], "state": "queued", "created_at": None}
         self._told: set[tuple[str, ...]] = set()
+        self._ahead = ""
         self._spinner = Spinner("dots")
         self._live = Live(get_renderable=self._render, console=live_console(), refresh_per_second=8)
 
@@ -46,11 +47,19 @@ class StepsDisplay:
         if stderr().is_terminal:
             self._live.stop()
 
-    def update(self, operation: Json) -> None:
-        """Show this newer view of the operation."""
+    def update(self, operation: Json, *, ahead: Json | None = None) -> None:
+        """Show this newer view of the operation, and of the one it waits for."""
         self._operation = operation
+        self._ahead = waits_for(ahead) if ahead else ""
         if not stderr().is_terminal:
+            self._tell_ahead(ahead)
             self._tell_news()
+
+    def _tell_ahead(self, ahead: Json | None) -> None:
+        news = ("ahead", str(ahead["kind"]), running_step(ahead, timed=False)) if ahead else ()
+        if news and news not in self._told:
+            self._told.add(news)
+            say(f"  {self._ahead}")
 
     def _tell_news(self) -> None:
         for step in self._operation["steps"]:
@@ -67,7 +76,12 @@ class StepsDisplay:
             table.add_row(self._mark(step), Text(title(step)), _time(step), _message(step))
         started = self._operation.get("created_at")
         total = duration(_since(started)) if started and self._operation["state"] not in {"succeeded", "failed"} else ""
-        return Group(Text(f"{self._title}  {total}".rstrip(), style="bold"), table)
+        title_line = Text(f"{self._title}  {total}".rstrip(), style="bold")
+        return (
+            Group(title_line, Text(f"  {self._ahead}", style="bright_black"), table)
+            if self._ahead
+            else Group(title_line, table)
+        )
 
     def _mark(self, step: Json) -> Text | Spinner:
         state = str(step["state"])
@@ -85,6 +99,21 @@ def _news(step: Json) -> tuple[str, ...]:
         return (str(step["message"]),)
     age = _since(step["started_at"]) if step.get("started_at") else 0
     return tuple([str(limit) for limit in _TOLD_AFTER_S if age >= limit][-1:])
+
+
+def waits_for(ahead: Json) -> str:
+    """What a queued operation waits for: `waiting for the start under way: Wait until it has started, 12 s`."""
+    step = running_step(ahead)
+    return f"waiting for the {ahead['kind']} under way{': ' if step else ''}{step}"
+
+
+def running_step(operation: Json, *, timed: bool = True) -> str:
+    """The title of the step an operation is at, and since when; empty when none runs."""
+    steps = cast("list[Json]", operation.get("steps") or [])
+    step = next((step for step in steps if step["state"] == "running"), None)
+    if step is None:
+        return ""
+    return f"{title(step)}, {elapsed(step)}" if timed and step.get("started_at") else title(step)
 
 
 def title(step: Json) -> str:
