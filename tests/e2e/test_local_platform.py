@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from clawdeploy_cli.processes import identify, wait_gone
 from clawdeploy_cli.secret_store import Secrets
 from clawdeploy_cli.supervisor.state import read_record
-from tests.e2e.local import Local, open_folder, until
+from tests.e2e.local import CLAW, Local, open_folder, until
+from tests.engines.ports import free_ports
 
 PROCESSES = {"postgres", "broker", "openrouter-stand-in", "provisioner", "monitor", "billing", "api"}
 
@@ -40,6 +42,13 @@ def test_a_second_up_finds_the_platform_running_and_changes_nothing(local: Local
     up = local.claw("up")
     assert up.returncode == 0
     assert "running already" in up.stderr
+    assert "stays" not in up.stderr
+    [port] = free_ports(1)
+    environment = {**local.environment, "CLAWDEPLOY_PORT": str(port)}
+    elsewhere = subprocess.run(
+        [CLAW, "up"], env=environment, cwd=local.folder, capture_output=True, text=True, check=True
+    )
+    assert f"CLAWDEPLOY_PORT={port} was not applied, http://127.0.0.1:{local.port} stays" in elsewhere.stderr
     assert {name: service["pid"] for name, service in local.services().items()} == before
 
 
