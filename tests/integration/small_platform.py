@@ -74,7 +74,9 @@ class SmallPlatform:
         else:
             operation.update(state="succeeded", finished_at=now())
             instance = self.instances[operation["instance_id"]]
-            instance["status"] = {"destroy": "deleted", "stop": "stopped"}.get(operation["kind"], "running")
+            instance["status"] = {"destroy": "deleted", "stop": "stopped", "pause": "paused"}.get(
+                operation["kind"], "running"
+            )
             instance["operation"] = None
         return operation
 

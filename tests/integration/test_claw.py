@@ -306,12 +306,14 @@ def test_a_change_that_changes_nothing_says_so(platform: SmallPlatform) -> None:
     assert (result.exit_code, result.stderr) == (0, "demo is running already.\n")
 
 
-def test_an_agent_that_cannot_answer_is_not_asked(platform: SmallPlatform) -> None:
+@pytest.mark.parametrize(("verb", "cure"), [("stop", "start"), ("pause", "resume")])
+def test_an_agent_that_cannot_answer_is_not_asked(platform: SmallPlatform, verb: str, cure: str) -> None:
     claw("deploy", "demo", "--wait")
-    claw("stop", "demo", "--wait")
+    claw(verb, "demo", "--wait")
     result = claw("chat", "demo", "hello")
     assert result.exit_code == 5
-    assert "claw start demo" in result.stderr
+    assert f"claw {cure} demo" in result.stderr
+    assert platform.chats == []
 
 
 def test_any_call_can_be_made_and_its_status_decides_the_exit_code(platform: SmallPlatform, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ CONVERSATION = "claw"
 """The OpenAI field `user`: OpenClaw keeps one conversation per user, and is sent the new message only."""
 _SILENT = {
     "stopped": "Start it with: claw start ",
+    "paused": "Resume it with: claw resume ",
     "error": "Deploy it again with: claw redeploy ",
     "pending": "It is being deployed; see: claw show ",
     "creating": "It is being deployed; see: claw show ",
