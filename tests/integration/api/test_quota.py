@@ -66,6 +66,16 @@ async def test_a_third_deploy_in_a_minute_has_to_wait(limited: Platform) -> None
     assert (await limited.admin.get("/v1/me"))["quota"]["used"] == 2
 
 
+async def test_a_repetition_beyond_the_limit_has_its_answer(limited: Platform) -> None:
+    """INVARIANT: a request sent twice has one answer, however many others came between."""
+    first, *_ = answers = [
+        await limited.admin.http.post("/v1/instances", json=CREATE, headers={"Idempotency-Key": key})
+        for key in ("first", "second", "third", "first")
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201, 429, 201]
+    assert (answers[-1].content, answers[-1].headers["idempotency-replayed"]) == (first.content, "true")
+
+
 async def test_of_many_mutations_at_once_a_minutes_worth_is_let_in(limited: Platform) -> None:
     instance = await limited.admin.create()
     path = f"/v1/instances/{instance['id']}"

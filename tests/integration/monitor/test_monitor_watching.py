@@ -245,6 +245,31 @@ async def test_channel_health_is_apart_from_process_health(monitoring: Monitorin
     assert (watch.process, watch.channel) == ("healthy", "failing")
 
 
+async def test_why_a_channel_fails_is_told_until_it_works(monitoring: Monitoring, agent: Agent) -> None:
+    watched = Watched()
+    await monitoring.receive(watched.started(agent.url))
+    monitoring.provisioner.view = {"server_state": "running", "channel": "failing", "channel_detail": "unauthorized"}
+    await monitoring.probe(3)
+    assert (await monitoring.watch(watched.instance_id)).detail == "unauthorized"
+    monitoring.provisioner.view = {"server_state": "running", "channel": "ready"}
+    await monitoring.probe(2)
+    assert (await monitoring.watch(watched.instance_id)).detail is None
+
+
+async def test_an_agent_that_its_provider_starts_again_is_starting(monitoring: Monitoring, agent: Agent) -> None:
+    """INVARIANT: status is honest: nobody need wait for three silences when the provider knows."""
+    watched = Watched()
+    await monitoring.receive(watched.started(agent.url))
+    await monitoring.probe()
+    await agent.stop()
+    monitoring.provisioner.view = {"server_state": "running", "channel": "ready", "starting": True}
+    await monitoring.probe(5)
+    assert await monitoring.verdicts() == ["starting", "healthy", "starting"]
+    await agent.start()
+    await monitoring.probe()
+    assert (await monitoring.verdicts())[-1] == "healthy"
+
+
 async def test_an_absent_provisioner_makes_nobody_unhealthy(monitoring: Monitoring, agent: Agent) -> None:
     watched = Watched()
     await monitoring.receive(watched.started(agent.url))

@@ -85,14 +85,21 @@ async def once(uow: UnitOfWork, scope: Scope | None, effect: Callable[[], Awaita
         return first(await effect())
     if not await uow.session.scalar(_LOCK, {"scope": scope.name}):
         raise StillRunning
-    row = (await uow.session.execute(_FIND, scope.columns)).one_or_none()
-    if row is not None:
-        if row.body_hash != scope.body_hash:
-            raise IdempotencyKeyReused
-        return StoredAnswer(status=row.status, body=row.body, location=row.location, repeated=True)
+    if (before := await answered(uow, scope)) is not None:
+        return before
     answer = await effect()
     await _keep(uow, scope, answer)
     return first(answer)
+
+
+async def answered(uow: UnitOfWork, scope: Scope) -> StoredAnswer | None:
+    """The answer a scope has already; raises IdempotencyKeyReused."""
+    row = (await uow.session.execute(_FIND, scope.columns)).one_or_none()
+    if row is None:
+        return None
+    if row.body_hash != scope.body_hash:
+        raise IdempotencyKeyReused
+    return StoredAnswer(status=row.status, body=row.body, location=row.location, repeated=True)
 
 
 def first(answer: Answer) -> StoredAnswer:

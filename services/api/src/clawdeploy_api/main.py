@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
@@ -29,6 +29,7 @@ from clawdeploy_api.engines import Engines
 from clawdeploy_api.forwarding import Forwarder
 from clawdeploy_api.gateway import Gateway
 from clawdeploy_api.hardening import AllowHeader, BodyLimits, SecurityHeaders
+from clawdeploy_api.known_query import only_known_query
 from clawdeploy_api.models import metadata
 from clawdeploy_api.observations import Observations
 from clawdeploy_api.openapi import describe
@@ -141,7 +142,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _versioned() -> APIRouter:
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", dependencies=[Depends(only_known_query)])
     for part in (instances, actions, agent, operations, events, cost, catalogue, accounts, admin, fleet, on_server):
         router.include_router(part.router)
     router.include_router(operations.deployments)
@@ -150,7 +151,7 @@ def _versioned() -> APIRouter:
 
 def _seeds_paths() -> APIRouter:
     """``/api/instances…``: the same routes under another name, left out of the document."""
-    router = APIRouter(prefix="/api", include_in_schema=False)
+    router = APIRouter(prefix="/api", include_in_schema=False, dependencies=[Depends(only_known_query)])
     for part in (instances, actions, agent):
         router.include_router(part.router)
     return router

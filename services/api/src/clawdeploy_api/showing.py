@@ -49,6 +49,7 @@ def show(
         status_reason=shown.reason,
         desired_status=row.desired_status,
         channel_status=channel,
+        channel_status_reason=observation.detail if observation and channel == "failing" else None,
         endpoint=endpoint,
         config=row.config or {},
         config_version=row.config_version,

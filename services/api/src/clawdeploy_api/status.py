@@ -122,8 +122,10 @@ def _seen(facts: Facts, *, now: datetime, stale_after: timedelta) -> Shown:
 
 
 def _complaint(observation: Observation | None) -> str | None:
-    if observation is None or observation.process != "unhealthy":
+    if observation is None or observation.process not in {"unhealthy", "starting"}:
         return None
+    if observation.process == "starting":
+        return "OpenClaw is starting: it answers in a moment."
     return observation.detail or "The agent's gateway does not answer."
 
 

@@ -41,6 +41,7 @@ class Health:
 class Probed:
     """What one probe found. ``channel`` and ``server_state`` are None when the provisioner was not asked, or did not answer.
 
+    ``is_starting``: the provider knows that the program has just been started, and has not finished.
     ``impairment`` says what keeps a living process from working (a full disk); None also when nobody looked.
     """
 
@@ -49,7 +50,9 @@ class Probed:
     detail: str | None = None
     latency_ms: int | None = None
     channel: ChannelHealth | None = None
+    channel_detail: str | None = None
     server_state: ServerState | None = None
+    is_starting: bool = False
     impairment: str | None = None
 
 
@@ -61,7 +64,9 @@ def judge(health: Health, probed: Probed, *, started_at: datetime | None, patien
     if probed.server_state in LOST_STATES:
         return lost(health, detail=probed.detail or f"the provider says: {probed.server_state}")
     if probed.alive and health.impairment is None:
-        return _alive(health, patience)
+        return replace(_alive(health, patience), detail=_channel_reason(health, probed))
+    if probed.is_starting:
+        return replace(health, process=ProcessHealth.STARTING, detail="OpenClaw is starting", failures=0, successes=0)
     detail = health.impairment if probed.alive else probed.detail
     return _failed(replace(health, detail=detail), probed.at, started_at, patience)
 
@@ -99,8 +104,17 @@ def _alive(health: Health, patience: Patience) -> Health:
     successes = health.successes + 1
     needed = 1 if health.process in {ProcessHealth.STARTING, ProcessHealth.UNKNOWN} else patience.successes_to_healthy
     if health.process is ProcessHealth.HEALTHY or successes >= needed:
-        return replace(health, process=ProcessHealth.HEALTHY, detail=None, failures=0, successes=successes)
+        return replace(health, process=ProcessHealth.HEALTHY, failures=0, successes=successes)
     return replace(health, failures=0, successes=successes)
+
+
+def _channel_reason(health: Health, probed: Probed) -> str | None:
+    """Why the channel of a living process fails, until it is asked again."""
+    if health.channel is not ChannelHealth.FAILING:
+        return None
+    if probed.channel is ChannelHealth.FAILING:
+        return probed.channel_detail
+    return health.detail if health.process is ProcessHealth.HEALTHY else None
 
 
 def _failed(health: Health, at: datetime, started_at: datetime | None, patience: Patience) -> Health:

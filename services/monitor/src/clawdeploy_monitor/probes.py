@@ -81,6 +81,8 @@ class Probes:
         if target.probe_url is None:
             return self._by_provider(view)
         probed = await self._knock(target.probe_url)
+        if view is None and not probed.alive:
+            view = await self._view(target)
         return probed if view is None else self._with_view(probed, view)
 
     async def _knock(self, probe_url: str) -> Probed:
@@ -92,8 +94,10 @@ class Probes:
             return Probed(at=at, alive=False, detail=str(error))
         except TimeoutError:
             return Probed(at=at, alive=False, detail=f"no answer within {self._options.timeout_s:g} s")
-        except (OSError, ValueError) as error:
-            return Probed(at=at, alive=False, detail=f"no answer: {type(error).__name__}")
+        except ConnectionRefusedError:
+            return Probed(at=at, alive=False, detail="nothing answers at its address: OpenClaw does not run there")
+        except (OSError, ValueError):
+            return Probed(at=at, alive=False, detail="its answer broke off")
         return Probed(at=at, alive=True, latency_ms=round((time.monotonic() - began) * 1000))
 
     async def _view(self, target: Target) -> dict[str, Any] | None:
@@ -119,7 +123,9 @@ class Probes:
             probed,
             detail=probed.detail or _text(view.get("detail")),
             channel=ChannelHealth(str(view.get("channel", "unknown"))),
+            channel_detail=_text(view.get("channel_detail")),
             server_state=_server_state(view),
+            is_starting=view.get("starting") is True,
             impairment=self._impairment(view.get("disk_free_bytes")),
         )
 

@@ -106,11 +106,14 @@ async def configuration_result(
         await gateway.forwarder.post(target, body=body.model_dump_json().encode())
 
 
+_PROGRAM = {"schema": {"type": "string"}, "example": '"""The on-server agent."""\n'}
+
+
 @router.get(
     "/program",
     response_class=Response,
     responses={
-        200: {"description": "One Python file", "content": {"text/x-python": {"schema": {"type": "string"}}}},
+        200: {"description": "One Python file", "content": {"text/x-python": _PROGRAM}},
         503: problems()[503],
     },
     summary="The on-server agent's program",

@@ -125,6 +125,7 @@ class Instance(BaseModel):
                     "status_reason": None,
                     "desired_status": "running",
                     "channel_status": "needs_token",
+                    "channel_status_reason": None,
                     "endpoint": "http://127.0.0.1:21000",
                     "config": {},
                     "config_version": 1,
@@ -159,6 +160,7 @@ class Instance(BaseModel):
     status_reason: str | None
     desired_status: str
     channel_status: ChannelStatus
+    channel_status_reason: str | None = Field(description="why the channel fails")
     endpoint: str | None
     config: dict[str, Any]
     config_version: int = Field(description="the version that is wanted")

@@ -12,13 +12,15 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from starlette.responses import Response, StreamingResponse
 
+from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import Conflict, NotFound
 from clawdeploy_common.internal import Caller
 from clawdeploy_common.tokens import InternalPass
 from clawdeploy_provisioner.agents import Agents
+from clawdeploy_provisioner.openclaw import channel_status
 from clawdeploy_provisioner.openclaw.gateway import ChatAnswer, GatewayError
-from clawdeploy_provisioner.providers.protocol import Provider, ServerState
+from clawdeploy_provisioner.providers.protocol import STARTING, Provider, ServerState
 
 _INSTANCE = text(
     """
@@ -49,6 +51,7 @@ class Probe(BaseModel):
 
     server_state: str
     detail: str | None
+    starting: bool
     channel: str
     channel_detail: str | None
     disk_free_bytes: int | None
@@ -131,6 +134,7 @@ class AgentPlane:
         return Probe(
             server_state=row.state or ServerState.UNKNOWN,
             detail=row.detail,
+            starting=row.detail == STARTING,
             channel=channel,
             channel_detail=channel_detail,
             disk_free_bytes=row.disk_free_bytes,
@@ -165,11 +169,11 @@ async def _channel(agents: Agents, row: Any) -> tuple[str, str | None]:
     if row.port is None or row.state != ServerState.RUNNING:
         return "unknown", None
     try:
-        ready = await (await agents.gateway(row.id, host=row.host, port=row.port)).ready()
+        gateway = await agents.gateway(row.id, host=row.host, port=row.port)
+        status = await gateway.rpc("channels.status")
     except GatewayError:
         return "unknown", None
-    failing = [name for name in ready.failing if name == row.deployment["channel"]]
-    return ("failing", f"{failing[0]} does not connect") if failing else ("ready", None)
+    return channel_status.judge(status, row.deployment["channel"], now=utc_now())
 
 
 async def _closing(stack: AsyncExitStack, answer: ChatAnswer) -> AsyncIterator[bytes]:

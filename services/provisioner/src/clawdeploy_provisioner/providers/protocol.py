@@ -17,6 +17,10 @@ Progress = Callable[[str], Awaitable[None]]
 """Takes one human sentence about how far an installation is."""
 
 
+STARTING = "starting"
+"""The detail of a running server whose gateway has not finished starting."""
+
+
 class ServerState(StrEnum):
     """What the provider itself says about a server."""
 
@@ -128,7 +132,7 @@ class ServerNotFound(ProviderError, PermanentError):
     code = "server-not-found"
 
     def __init__(self, server_id: UUID) -> None:
-        super().__init__(f"there is no server {server_id}")
+        super().__init__(f"its server {server_id} is gone; redeploy makes a new one")
         self.server_id = server_id
 
 

@@ -3,7 +3,7 @@
 from clawdeploy_provisioner.providers.docker.record import Failure
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
 from clawdeploy_provisioner.providers.docker.sight import Container, Sight
-from clawdeploy_provisioner.providers.protocol import Address, Exit, Server, ServerState
+from clawdeploy_provisioner.providers.protocol import STARTING, Address, Exit, Server, ServerState
 
 _ANYHOW = "; a start makes it again from the state that is kept"
 
@@ -78,7 +78,7 @@ def _complaint(sight: Sight, settings: DockerSettings, disk_free: int | None) ->
         return "the disk was full: a restart is due, until then answers may fail"
     if container is not None and anchor is not None and container.name != anchor.container:
         return f"its container was renamed to {container.name}"
-    return None if sight.is_ready else "starting"
+    return None if sight.is_ready else STARTING
 
 
 def _exit(failure: Failure) -> Exit:

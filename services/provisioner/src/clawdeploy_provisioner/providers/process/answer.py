@@ -5,7 +5,7 @@ from clawdeploy_provisioner.providers.process.record import Failure, ServerRecor
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 from clawdeploy_provisioner.providers.process.sight import HOST, Sight, failure_now, is_disk_low, recent
 from clawdeploy_provisioner.providers.process.supervision import Verdict, decide
-from clawdeploy_provisioner.providers.protocol import Address, Exit, Server, ServerState
+from clawdeploy_provisioner.providers.protocol import STARTING, Address, Exit, Server, ServerState
 
 
 def as_server(sight: Sight, settings: ProcessSettings) -> Server:
@@ -54,7 +54,7 @@ def _state(sight: Sight, record: ServerRecord, settings: ProcessSettings) -> tup
         )
     if record.disk_was_full:
         return ServerState.RUNNING, "the disk was full: a restart is due, until then answers may fail"
-    return ServerState.RUNNING, None if sight.ready else "starting"
+    return ServerState.RUNNING, None if sight.ready else STARTING
 
 
 def _unreported(sight: Sight, settings: ProcessSettings) -> Failure | None:
