@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -161,6 +162,15 @@ def test_an_empty_message_is_wrong_usage_and_is_not_sent(platform: SmallPlatform
     assert platform.chats == []
 
 
+@pytest.fixture
+def interruptible() -> Generator[None]:
+    """Workers of xdist ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_answer_and_not_the_conversation(platform: SmallPlatform) -> None:
     claw("deploy", "demo", "--wait")
     result = claw("chat", "demo", given=f"{INTERRUPT}\ntwo\n")

@@ -53,7 +53,11 @@ class Neighbour:
 
     secret: Any = None
 
+    trouble: dict[str, Any] | None = None
+
     def _chat(self, body: dict[str, Any]) -> Response:
+        if self.trouble:
+            return JSONResponse(self.trouble, status_code=503, media_type="application/problem+json")
         if not self.running:
             problem = {"status": 409, "code": "not-running", "title": "The agent does not run", "detail": "start it"}
             return JSONResponse(problem, status_code=409, media_type="application/problem+json")
@@ -126,6 +130,22 @@ async def test_an_agent_that_does_not_run_says_so(told: Story, neighbour: Neighb
     neighbour.running = False
     answer = await told.tenant.http.post(f"/v1/instances/{told.id}/chat/completions", json=CHAT)
     assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (409, "not-running", "start it")
+
+
+@pytest.mark.parametrize(
+    ("code", "shown", "detail"),
+    [
+        ("gateway-busy", "agent-unavailable", "it is draining"),
+        ("database-away", "service-unavailable", "provisioner cannot answer this now"),
+    ],
+)
+async def test_an_agents_trouble_is_told_apart_from_the_platforms(
+    told: Story, neighbour: Neighbour, code: str, shown: str, detail: str
+) -> None:
+    neighbour.trouble = {"status": 503, "code": code, "title": "Not now", "detail": "it is draining"}
+    answer = await told.tenant.http.post(f"/v1/instances/{told.id}/chat/completions", json=CHAT)
+    assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (503, shown, detail)
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 async def test_when_the_caller_leaves_the_agent_stops_writing(told: Story, neighbour: Neighbour) -> None:

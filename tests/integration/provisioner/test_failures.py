@@ -25,12 +25,12 @@ def at(moment: str, error: BaseException = NO, *, after: int = 0) -> Fault:
 FAULTS: dict[str, Fault] = {
     "create_server": at("before ensure_server"),
     "wait_address": at("before observe"),
-    "connect": at("before find_server"),
+    "connect": at("before observe", after=1),
     "install": at("before ensure_installed"),
     "write_configuration": at("before write_configuration", ConfigurationRejected(["gateway.port: is not a port"])),
     "start": at("after start", ExitedBeforeReady(1, ["Error: no such module", "exit"])),
-    "wait_started": at("before observe", after=1),
-    "publish_endpoint": at("before observe", after=2),
+    "wait_started": at("before observe", after=2),
+    "publish_endpoint": at("before observe", after=4),
 }
 
 

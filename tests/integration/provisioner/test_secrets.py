@@ -166,6 +166,17 @@ async def test_a_foreign_account_meets_the_wall(platform: Platform, visitor: Vis
         assert await visitor.ask(method, path, account_id=instance.account_id) == 200
 
 
+async def test_of_a_server_that_is_gone_the_logs_that_operations_kept_are_left(
+    platform: Platform, visitor: Visitor
+) -> None:
+    instance = await platform.deployed()
+    platform.provider.vanish(await platform.server_id(instance))
+    path = f"/internal/instances/{instance.id}/logs"
+    assert await visitor.ask("GET", path, account_id=instance.account_id) == 200
+    await platform.until_told(instance.id, "server.state_changed.v1")
+    assert await visitor.ask("GET", f"{path}/stream", account_id=instance.account_id) == 409
+
+
 @pytest.mark.parametrize("path", ["/internal/operator/servers", "/internal/operator/debts"])
 async def test_operators_routes_are_for_operators(platform: Platform, visitor: Visitor, path: str) -> None:
     assert await visitor.ask("GET", path, account_id=new_id()) == 403

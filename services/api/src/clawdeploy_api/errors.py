@@ -151,6 +151,13 @@ class ServiceUnavailable(TemporaryError):
         super().__init__(f"{service} {why}", service=service)
 
 
+class AgentUnavailable(TemporaryError):
+    """The services are well; the agent itself does not answer, as the detail says."""
+
+    code = "agent-unavailable"
+    title = "The agent does not answer at the moment"
+
+
 class Refused(ClawDeployError):
     """What a service behind the gateway refused, as it said it."""
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from starlette.responses import StreamingResponse
 
-from clawdeploy_api.errors import Refused, ServiceUnavailable
+from clawdeploy_api.errors import AgentUnavailable, Refused, ServiceUnavailable
 from clawdeploy_api.settings import ApiSettings
 from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Response, Timeout, TransportError
 from clawdeploy_common.telemetry import traced
@@ -20,6 +20,9 @@ log = structlog.get_logger()
 CONNECT_S = 2.0
 STREAM_SILENCE_S = 900.0
 _PASSED_ON = frozenset({400, 404, 409, 413, 422, 429})
+_AGENTS_OWN = frozenset({"gateway-unreachable", "gateway-busy"})
+"""Codes of a 503 that is the agent's trouble, not the service's."""
+
 _STANDARD = frozenset({"type", "title", "status", "code", "detail", "instance"})
 
 
@@ -141,15 +144,17 @@ def _away(target: Target, error: TransportError) -> ServiceUnavailable:
     return ServiceUnavailable(target.service, "does not answer")
 
 
-def _refused(target: Target, response: Response) -> Refused | ServiceUnavailable:
-    """A refusal of the caller's doing as it was said; anything else is the platform's own trouble."""
-    if response.status_code not in _PASSED_ON:
-        log.warning("service.refused", service=target.service, path=target.path, status=response.status_code)
-        return ServiceUnavailable(target.service, "cannot answer this now")
+def _refused(target: Target, response: Response) -> Refused | AgentUnavailable | ServiceUnavailable:
+    """A refusal of the caller's doing as it was said, and the agent's own trouble; anything else is the platform's."""
     try:
         body = _object(target, response)
     except ServiceUnavailable:
         body = {}
+    if body.get("code") in _AGENTS_OWN:
+        return AgentUnavailable(str(body.get("detail") or "it may be starting"), retry_after=2)
+    if response.status_code not in _PASSED_ON:
+        log.warning("service.refused", service=target.service, path=target.path, status=response.status_code)
+        return ServiceUnavailable(target.service, "cannot answer this now")
     extensions = {name: value for name, value in body.items() if name not in _STANDARD}
     return Refused(
         response.status_code,

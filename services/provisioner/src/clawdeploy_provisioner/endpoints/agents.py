@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from clawdeploy_common.tokens import InternalPass
 from clawdeploy_provisioner.agents import Agents
 from clawdeploy_provisioner.openclaw import channel_status
 from clawdeploy_provisioner.openclaw.gateway import ChatAnswer, GatewayError
-from clawdeploy_provisioner.providers.protocol import STARTING, Provider, ServerState
+from clawdeploy_provisioner.providers.protocol import STARTING, Provider, ServerNotFound, ServerState
 
 _INSTANCE = text(
     """
@@ -87,19 +87,20 @@ class AgentPlane:
         return router
 
     async def logs(self, caller: Caller, instance_id: UUID, tail: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Logs:
-        """The last lines; of an instance without a server, what its operations kept."""
+        """The last lines; of an instance without a server, or whose server is gone, what its operations kept."""
         row = await self._find(caller, instance_id)
-        if row.server_id is None:
-            return Logs(logs="\n".join(await self._kept_lines(caller, instance_id, tail)))
-        return Logs(logs="\n".join(await self._providers[row.provider].logs(row.server_id, tail=tail)))
+        with suppress(ServerNotFound):
+            if row.server_id is not None:
+                return Logs(logs="\n".join(await self._providers[row.provider].logs(row.server_id, tail=tail)))
+        return Logs(logs="\n".join(await self._kept_lines(caller, instance_id, tail)))
 
     def _add_stream(self, router: APIRouter) -> None:
         """The look-up is a dependency: once a stream has begun, its status can no longer say that there is nothing."""
 
         async def followed(caller: Caller, instance_id: UUID) -> Any:
             row = await self._find(caller, instance_id)
-            if row.server_id is None:
-                raise NotRunning(f"instance {instance_id} has no server")
+            if row.server_id is None or row.state == ServerState.GONE:
+                raise NotRunning(f"instance {instance_id} has no server; redeploy makes one")
             return row
 
         @router.get("/instances/{instance_id}/logs/stream", response_class=EventSourceResponse)

@@ -224,4 +224,6 @@ def _raise_for_status(response: httpx.Response) -> None:
 
 
 def _unreachable(error: httpx.TransportError) -> ClawDeployError:
-    return GatewayUnreachable(f"{type(error).__name__} when calling the gateway", retry_after=1)
+    return GatewayUnreachable(
+        f"its gateway cannot be reached ({type(error).__name__}); it may be starting", retry_after=1
+    )
