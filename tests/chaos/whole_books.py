@@ -28,6 +28,7 @@ VOLATILE: dict[str, set[str]] = {
     "relay_offsets": {"acknowledged_offset"},
     # clocks of loops: when something was last looked at, and when it will be again
     "servers": {"observed_at", "memory_bytes", "disk_free_bytes"},
+    "sweeps": {"swept_at"},
     "watches": {"observed_at", "next_probe_at", "rounds", "successes", "failures"},
     "llm_keys": {"last_read_at", "next_read_at", "lease_token", "lease_until"},
     "jobs": {"run_at", "lease_token", "lease_until"},
