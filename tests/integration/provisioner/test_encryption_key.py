@@ -57,7 +57,7 @@ async def test_the_key_is_changed_and_everything_still_opens(database: Database,
                 while counted(OpenedBy.PREVIOUS) != 0 or not any("changed" in log["event"] for log in logs):
                     await asyncio.sleep(0.05)
             by_new = await openers(changing, EncryptionKeys(current=NEW))
-    assert {table: set(keys) for table, keys in by_new.items()} == {
+    assert {table: set(keys) for table, keys in by_new.items() if keys} == {
         "sealing_keys": {OpenedBy.CURRENT},
         "llm_keys": {OpenedBy.CURRENT},
         "instances": {OpenedBy.CURRENT},

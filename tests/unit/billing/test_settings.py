@@ -39,7 +39,8 @@ def test_without_a_key_the_real_provider_is_named_and_nothing_is_read(monkeypatc
     settings = BillingSettings.model_validate({})
     assert settings.openrouter_management_key is None
     assert settings.openrouter_base_url == "https://openrouter.ai/api/v1"
-    assert {p.plan: p.charge_micros_per_hour for p in settings.prices}["basic"] == 6_849
+    charges = {(price.provider, price.plan): price.charge_micros_per_hour for price in settings.prices}
+    assert (charges["process", "basic"], charges["hetzner", "basic"]) == (6_849, 13_699)
 
 
 def test_an_empty_price_book_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
