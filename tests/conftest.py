@@ -5,6 +5,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.engines.shared import FOLDER_VARIABLE, SharedEngines
@@ -22,12 +23,20 @@ ON_CONTAINERS = ("test_docker", "test_images")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the engine host in the process that leads the run; workers of xdist find it in the environment."""
+    _log_plainly()
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.stash[ENGINES] = SharedEngines()
     if FOLDER_VARIABLE in os.environ:
         runtime = Path(os.environ[FOLDER_VARIABLE]) / "runtime"
         runtime.mkdir(mode=0o700, exist_ok=True)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+
+
+def _log_plainly() -> None:
+    """Structlog's own traceback, with every local variable, takes seconds: whoever is tested seems dead to its broker meanwhile."""
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(processors=[structlog.processors.add_log_level, stamp, renderer])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
