@@ -19,6 +19,7 @@ _LABELS = (
     ("model", "Model"),
     ("channel", "Channel"),
     ("channel_status", "Channel status"),
+    ("channel_status_reason", "Channel reason"),
     ("provider", "Provider"),
     ("plan", "Plan"),
     ("region", "Region"),
