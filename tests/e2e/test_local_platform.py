@@ -83,8 +83,8 @@ def test_up_says_whom_prometheus_may_scrape(local: Local) -> None:
     services = local.services()
     shown = {group["labels"]["service"]: f"http://{group['targets'][0]}" for group in groups}
     assert shown == {name: services[name]["address"] for name in ("api", "provisioner", "monitor", "billing")}
-    for address in shown.values():
-        assert "clawdeploy_database_up 1.0" in httpx.get(f"{address}/metrics").text
+    for address in shown.values():  # looked at every few seconds, and killed by the tests before
+        until(lambda address=address: "clawdeploy_database_up 1.0" in httpx.get(f"{address}/metrics").text)
 
 
 def test_another_platform_runs_beside_it(local: Local) -> None:

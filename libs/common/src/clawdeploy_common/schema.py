@@ -9,7 +9,7 @@ _DDL = Path(__file__).parent / "ddl"
 
 def create_machinery(*, web_role: str) -> None:
     """Create the machinery's tables (version 1); the web role may add events and jobs, and read neither."""
-    _run("machinery_1.sql")
+    run_file(_DDL / "machinery_1.sql")
     op.execute(f"GRANT SELECT, INSERT, UPDATE ON streams TO {web_role}")
     op.execute(f"GRANT INSERT ON outbox TO {web_role}")
     op.execute(f"GRANT INSERT ON jobs TO {web_role}")
@@ -18,7 +18,7 @@ def create_machinery(*, web_role: str) -> None:
 
 def create_feed(*, web_role: str) -> None:
     """Create the account feed (version 1); the web role reads its account's entries only."""
-    _run("feed_1.sql")
+    run_file(_DDL / "feed_1.sql")
     protect("account_feed", web_role=web_role, rights="SELECT")
     protect("account_feed_positions", web_role=web_role, rights="SELECT")
 
@@ -36,6 +36,7 @@ def protect(table: str, *, web_role: str, rights: str = "SELECT", column: str = 
     )
 
 
-def _run(name: str) -> None:
-    for statement in (_DDL / name).read_text().split(";\n\n"):
+def run_file(path: Path) -> None:
+    """Run the statements of a file of SQL; an empty line ends each."""
+    for statement in path.read_text().split(";\n\n"):
         op.execute(statement.rstrip().rstrip(";"))

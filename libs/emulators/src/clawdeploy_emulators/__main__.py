@@ -1,6 +1,7 @@
 """`python -m clawdeploy_emulators NAME --port N --state FILE`: serve a stand-in until told to stop."""
 
 import argparse
+from typing import Any
 
 from clawdeploy_emulators.cloud.hollow_agent import agent_player
 from clawdeploy_emulators.cloud.machines import HollowMachine
@@ -40,15 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     openrouter.add_argument("--chunk-delay", type=float, default=0.015, help="seconds between pieces of a stream")
     hetzner = emulators.add_parser("hetzner", help="Hetzner Cloud: servers, keys, firewalls, catalogue")
-    add_place(hetzner)
     _add_cloud(hetzner, variable=HETZNER_TOKEN)
     hetzner.add_argument("--requests-per-hour", type=int, default=3600)
     digitalocean = emulators.add_parser("digitalocean", help="DigitalOcean: Droplets, keys, tags, firewalls, catalogue")
-    add_place(digitalocean)
     _add_cloud(digitalocean, variable=DIGITALOCEAN_TOKEN)
     digitalocean.add_argument("--requests-per-minute", type=int, default=250)
     ovh = emulators.add_parser("ovh", help="OVHcloud: carts, orders, VPS, tags, keys, catalogue")
-    add_place(ovh)
     _add_cloud(ovh, variable=OVH_VARIABLE)
     ovh.add_argument("--delivery-seconds", type=float, default=5.0, help="from a paid order to its VPS")
     ovh.add_argument("--activation-seconds", type=float, default=3.0, help="from an order until its renewal can be set")
@@ -57,20 +55,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cloud(parser: argparse.ArgumentParser, *, variable: str) -> None:
+    add_place(parser)
     parser.add_argument("--token", help=f"better given as {variable}: arguments are visible to others")
     parser.add_argument("--action-seconds", type=float, default=2.0, help="how long one action takes")
     parser.add_argument("--visibility-seconds", type=float, default=0.0, help="how long listings lack a new server")
     parser.add_argument("--server-limit", type=int, default=300)
 
 
+def _cloud(options: argparse.Namespace, *, variable: str) -> dict[str, Any]:
+    """What `_add_cloud` asked for."""
+    return {
+        "state_file": options.state,
+        "token": secret(options.token, variable=variable),
+        "action_seconds": options.action_seconds,
+        "visibility_seconds": options.visibility_seconds,
+        "server_limit": options.server_limit,
+    }
+
+
 def _hetzner(options: argparse.Namespace) -> HetznerSettings:
     script = agent_player(options.state.parent / "hetzner-disks")
     return HetznerSettings(
-        state_file=options.state,
-        token=secret(options.token, variable=HETZNER_TOKEN),
-        action_seconds=options.action_seconds,
-        visibility_seconds=options.visibility_seconds,
-        server_limit=options.server_limit,
+        **_cloud(options, variable=HETZNER_TOKEN),
         requests_per_hour=options.requests_per_hour,
         machine=lambda server_id: HollowMachine(server_id, script=script),
     )
@@ -78,24 +84,16 @@ def _hetzner(options: argparse.Namespace) -> HetznerSettings:
 
 def _digitalocean(options: argparse.Namespace) -> DigitalOceanSettings:
     return DigitalOceanSettings(
-        state_file=options.state,
-        token=secret(options.token, variable=DIGITALOCEAN_TOKEN),
-        action_seconds=options.action_seconds,
-        visibility_seconds=options.visibility_seconds,
-        server_limit=options.server_limit,
+        **_cloud(options, variable=DIGITALOCEAN_TOKEN),
         requests_per_minute=options.requests_per_minute,
     )
 
 
 def _ovh(options: argparse.Namespace) -> OvhSettings:
     return OvhSettings(
-        state_file=options.state,
-        token=secret(options.token, variable=OVH_VARIABLE),
+        **_cloud(options, variable=OVH_VARIABLE),
         application_key=secret(None, variable="OVH_APPLICATION_KEY"),
         consumer_key=secret(None, variable="OVH_CONSUMER_KEY"),
-        action_seconds=options.action_seconds,
-        visibility_seconds=options.visibility_seconds,
-        server_limit=options.server_limit,
         delivery_seconds=options.delivery_seconds,
         activation_seconds=options.activation_seconds,
         region=options.region,

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from clawdeploy_emulators.cloud import control_routes
 from clawdeploy_emulators.cloud.cloud import Cloud, Effect
@@ -14,6 +15,20 @@ from clawdeploy_emulators.cloud.schema import SCHEMA
 from clawdeploy_emulators.cloud.settings import CloudSettings
 from clawdeploy_emulators.faults import FaultKind, FaultSwitch, FaultyFastAPI
 from clawdeploy_emulators.store import Store
+
+
+class Routes(Protocol):
+    """A module of routes."""
+
+    router: APIRouter
+
+
+def guarded(modules: Iterable[Routes], account: Callable[..., object]) -> APIRouter:
+    """The routes of several modules, behind the dependency that knows whose credentials came."""
+    api = APIRouter(dependencies=[Depends(account)])
+    for module in modules:
+        api.include_router(module.router)
+    return api
 
 
 def create_cloud_app(

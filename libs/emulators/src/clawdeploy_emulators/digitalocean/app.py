@@ -1,8 +1,8 @@
 """The DigitalOcean stand-in, put together."""
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 
-from clawdeploy_emulators.cloud.app import create_cloud_app
+from clawdeploy_emulators.cloud.app import create_cloud_app, guarded
 from clawdeploy_emulators.digitalocean import (
     catalogue_routes,
     droplet_action_routes,
@@ -27,13 +27,10 @@ def create_digitalocean(settings: DigitalOceanSettings) -> FastAPI:
         per_minute=settings.requests_per_minute,
         key_listings=settings.key_listings_per_minute,
     )
-    api = APIRouter(dependencies=[Depends(account)])
-    for module in MODULES:
-        api.include_router(module.router)
     return create_cloud_app(
         settings,
         base_path=BASE_PATH,
-        routers=[api],
+        routers=[guarded(MODULES, account)],
         effects=EFFECTS,
         resume=POWER.resume,
         words=errors.WORDS,

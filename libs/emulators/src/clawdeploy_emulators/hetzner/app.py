@@ -1,8 +1,8 @@
 """The Hetzner stand-in, put together."""
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 
-from clawdeploy_emulators.cloud.app import create_cloud_app
+from clawdeploy_emulators.cloud.app import create_cloud_app, guarded
 from clawdeploy_emulators.hetzner import (
     action_routes,
     catalogue_routes,
@@ -32,13 +32,10 @@ MODULES = (
 def create_hetzner(settings: HetznerSettings) -> FastAPI:
     """The stand-in as an application: mount it in process (httpx.ASGITransport) or serve it."""
     bucket = Bucket(size=settings.requests_per_hour)
-    api = APIRouter(dependencies=[Depends(project)])
-    for module in MODULES:
-        api.include_router(module.router)
     return create_cloud_app(
         settings,
         base_path=BASE_PATH,
-        routers=[api],
+        routers=[guarded(MODULES, project)],
         effects=EFFECTS,
         resume=POWER.resume,
         words=errors.WORDS,

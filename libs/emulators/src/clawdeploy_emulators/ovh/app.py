@@ -1,8 +1,8 @@
 """The OVH stand-in, put together."""
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 
-from clawdeploy_emulators.cloud.app import create_cloud_app
+from clawdeploy_emulators.cloud.app import create_cloud_app, guarded
 from clawdeploy_emulators.cloud.rate_limit import NoLimiter
 from clawdeploy_emulators.ovh import account_routes, cart_routes, open_routes, order_routes, tag_routes, vps_routes
 from clawdeploy_emulators.ovh.context import consumer
@@ -15,13 +15,10 @@ SIGNED = (cart_routes, order_routes, account_routes, vps_routes)
 
 def create_ovh(settings: OvhSettings) -> FastAPI:
     """The stand-in as an application: mount it in process (httpx.ASGITransport) or serve it."""
-    signed = APIRouter(dependencies=[Depends(consumer)])
-    for module in SIGNED:
-        signed.include_router(module.router)
     app = create_cloud_app(
         settings,
         base_path=BASE_PATH,
-        routers=[open_routes.router, signed],
+        routers=[open_routes.router, guarded(SIGNED, consumer)],
         effects=EFFECTS,
         resume=POWER.resume,
         words=WORDS,
