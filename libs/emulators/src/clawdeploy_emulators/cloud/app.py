@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
 
 from fastapi import APIRouter, Depends, FastAPI
 
@@ -17,17 +16,11 @@ from clawdeploy_emulators.faults import FaultKind, FaultSwitch, FaultyFastAPI
 from clawdeploy_emulators.store import Store
 
 
-class Routes(Protocol):
-    """A module of routes."""
-
-    router: APIRouter
-
-
-def guarded(modules: Iterable[Routes], account: Callable[..., object]) -> APIRouter:
-    """The routes of several modules, behind the dependency that knows whose credentials came."""
+def guarded(routers: Iterable[APIRouter], account: Callable[..., object]) -> APIRouter:
+    """These routes behind the dependency that knows whose credentials came."""
     api = APIRouter(dependencies=[Depends(account)])
-    for module in modules:
-        api.include_router(module.router)
+    for router in routers:
+        api.include_router(router)
     return api
 
 

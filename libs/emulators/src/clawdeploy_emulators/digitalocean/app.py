@@ -30,7 +30,7 @@ def create_digitalocean(settings: DigitalOceanSettings) -> FastAPI:
     return create_cloud_app(
         settings,
         base_path=BASE_PATH,
-        routers=[guarded(MODULES, account)],
+        routers=[guarded((module.router for module in MODULES), account)],
         effects=EFFECTS,
         resume=POWER.resume,
         words=errors.WORDS,

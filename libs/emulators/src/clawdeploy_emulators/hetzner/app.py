@@ -35,7 +35,7 @@ def create_hetzner(settings: HetznerSettings) -> FastAPI:
     return create_cloud_app(
         settings,
         base_path=BASE_PATH,
-        routers=[guarded(MODULES, project)],
+        routers=[guarded((module.router for module in MODULES), project)],
         effects=EFFECTS,
         resume=POWER.resume,
         words=errors.WORDS,

@@ -18,7 +18,7 @@ def create_ovh(settings: OvhSettings) -> FastAPI:
     app = create_cloud_app(
         settings,
         base_path=BASE_PATH,
-        routers=[open_routes.router, guarded(SIGNED, consumer)],
+        routers=[open_routes.router, guarded((module.router for module in SIGNED), consumer)],
         effects=EFFECTS,
         resume=POWER.resume,
         words=WORDS,
