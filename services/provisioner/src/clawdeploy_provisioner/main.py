@@ -31,12 +31,12 @@ from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.orphans import Orphans
+from clawdeploy_provisioner.providers.cloud.provider import CloudProvider
+from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.docker.provider import DockerProvider
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
 from clawdeploy_provisioner.providers.hetzner.account import HetznerAccount
 from clawdeploy_provisioner.providers.hetzner.client import HetznerClient
-from clawdeploy_provisioner.providers.hetzner.provider import HetznerProvider
-from clawdeploy_provisioner.providers.hetzner.settings import HetznerSettings
 from clawdeploy_provisioner.providers.measured import measured
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
@@ -70,21 +70,23 @@ def create_providers(
 
 def _hetzner(
     settings: ProvisionerSettings, http: AsyncClient, *, database: Database, agents: AgentRegistry
-) -> HetznerProvider:
+) -> CloudProvider:
     if settings.hetzner_api_token is None:
         raise ValueError("provider hetzner needs HETZNER_API_TOKEN")
-    chosen = HetznerSettings(
-        token=settings.hetzner_api_token,
-        base_url=settings.hetzner_base_url,
+    chosen = _cloud_settings(settings, image=settings.hetzner_image, max_hourly=settings.hetzner_max_hourly)
+    client = HetznerClient(http, database, token=settings.hetzner_api_token, base_url=settings.hetzner_base_url)
+    return CloudProvider("hetzner", chosen, account=HetznerAccount(client, chosen), agents=agents)
+
+
+def _cloud_settings(settings: ProvisionerSettings, *, image: str, max_hourly: Decimal) -> CloudSettings:
+    return CloudSettings(
         platform=settings.platform_id,
         control_plane_url=settings.public_url,
-        image=settings.hetzner_image,
-        max_hourly=settings.hetzner_max_hourly,
+        image=image,
+        max_hourly=max_hourly,
         heartbeat=timedelta(seconds=settings.agent_heartbeat_seconds),
         visibility_lag=timedelta(seconds=settings.cloud_visibility_seconds),
     )
-    client = HetznerClient(http, database, token=chosen.token, base_url=chosen.base_url)
-    return HetznerProvider(chosen, account=HetznerAccount(client, platform=chosen.platform), agents=agents)
 
 
 def _docker_settings(settings: ProvisionerSettings) -> DockerSettings:

@@ -1,74 +1,123 @@
 """What we have in a Hetzner project: servers by label, and the key and firewall each of them has of its own."""
 
 import asyncio
-import time
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS
-from clawdeploy_provisioner.providers.hetzner.answer import PLATFORM_LABEL, SERVER_LABEL
-from clawdeploy_provisioner.providers.hetzner.client import HetznerClient, HetznerRefused
-from clawdeploy_provisioner.providers.protocol import ProviderUnavailable
+import structlog
 
-FRESH_S = 3.0
+from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS, render_user_data
+from clawdeploy_provisioner.providers.cloud.account import (
+    INSTANCE_LABEL,
+    PLATFORM_LABEL,
+    SERVER_LABEL,
+    Machine,
+    Order,
+    labels_of,
+    name_of,
+)
+from clawdeploy_provisioner.providers.cloud.choice import Offer
+from clawdeploy_provisioner.providers.cloud.client import CloudRefused
+from clawdeploy_provisioner.providers.cloud.listing import SharedListing
+from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
+from clawdeploy_provisioner.providers.hetzner.choice import offers
+from clawdeploy_provisioner.providers.hetzner.client import SOLD_OUT, HetznerClient
+from clawdeploy_provisioner.providers.protocol import ProviderUnavailable, ServerSpec, ServerState
+
+log = structlog.get_logger()
+
 _ANYWHERE = ["0.0.0.0/0", "::/0"]
 _TAKEN = "uniqueness_error"
 _POLL_S = 0.5
-
-
-def name_of(server_id: UUID) -> str:
-    """The deterministic name of a server and of what belongs to it."""
-    return f"clawdeploy-{server_id}"
+_STATES = {
+    "running": ServerState.RUNNING,
+    "off": ServerState.OFF,
+    "stopping": ServerState.OFF,
+    "deleting": ServerState.GONE,
+    "unknown": ServerState.UNKNOWN,
+}
 
 
 class HetznerAccount:
-    """Looks and changes; one listing serves everybody who asks within three seconds, so that many waits cost few calls."""
+    """See ``providers.cloud.account.CloudAccount``."""
 
-    def __init__(self, client: HetznerClient, *, platform: str) -> None:
-        self.client = client
-        self._platform = platform
-        self._listing = asyncio.Lock()
-        self._listed: list[dict[str, Any]] = []
-        self._listed_at = float("-inf")
+    def __init__(self, client: HetznerClient, settings: CloudSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._listing = SharedListing(self._list)
 
-    async def servers(self, *, fresh: bool = False) -> list[dict[str, Any]]:
+    async def servers(self, *, fresh: bool = False) -> list[Machine]:
         """Every server that carries this platform's label."""
-        asked_at = time.monotonic()
-        async with self._listing:
-            if self._listed_at < (asked_at if fresh else asked_at - FRESH_S):
-                began = time.monotonic()
-                selector = f"{PLATFORM_LABEL}=={self._platform}"
-                self._listed = await self.client.pages("/servers", label_selector=selector)
-                self._listed_at = began
-            return self._listed
+        return await self._listing.machines(fresh=fresh)
+
+    async def _list(self) -> list[Machine]:
+        selector = f"{PLATFORM_LABEL}=={self._settings.platform}"
+        return [_machine(found) for found in await self._client.pages("/servers", label_selector=selector)]
 
     def forget(self) -> None:
         """After a change of ours the last listing is old."""
-        self._listed_at = float("-inf")
+        self._listing.forget()
 
-    async def server(self, server_id: UUID) -> dict[str, Any] | None:
+    async def server(self, server_id: UUID) -> Machine | None:
         """One server by its label, asked now."""
-        found = await self.client.pages("/servers", label_selector=f"{SERVER_LABEL}=={server_id}")
-        return found[0] if found else None
+        found = await self._client.pages("/servers", label_selector=f"{SERVER_LABEL}=={server_id}")
+        return _machine(found[0]) if found else None
 
-    async def ensure_key(self, server_id: UUID, public_key: str, labels: dict[str, Any]) -> int:
-        """The id of the server's SSH key."""
-        return await self._ensure("ssh_key", server_id, {"public_key": public_key, "labels": labels})
+    async def _offers(self, spec: ServerSpec) -> list[Offer]:
+        types, locations = await self._client.pages("/server_types"), await self._client.pages("/locations")
+        return offers(types, locations, spec=spec, limit=self._settings.max_hourly)
 
-    async def ensure_firewall(self, server_id: UUID, labels: dict[str, Any]) -> int:
-        """The id of the server's firewall: everything that comes in is denied, save what is listed."""
-        rules: list[Any] = [
-            {"direction": "in", "protocol": "tcp", "port": str(port), "source_ips": _ANYWHERE} for port in OPEN_PORTS
-        ]
-        return await self._ensure("firewall", server_id, {"rules": rules, "labels": labels})
+    async def order(self, order: Order) -> Machine:
+        """Key, firewall, server, each by a name of its own."""
+        spec = order.spec
+        choices = await self._offers(spec)
+        labels = labels_of(spec, platform=self._settings.platform)
+        key = await self._ensure("ssh_key", spec.server_id, {"public_key": order.public_key, "labels": labels})
+        firewall = await self._ensure("firewall", spec.server_id, {"rules": _rules(), "labels": labels})
+        body: dict[str, Any] = {
+            "name": name_of(spec.server_id),
+            "image": self._settings.image,
+            "ssh_keys": [str(key)],
+            "firewalls": [{"firewall": firewall}],
+            "user_data": render_user_data(order.start),
+            "labels": labels,
+            "public_net": {"enable_ipv4": True, "enable_ipv6": True},
+            "start_after_create": True,
+        }
+        return await self._first_that_is_there(spec, choices, body)
+
+    async def _first_that_is_there(self, spec: ServerSpec, choices: list[Offer], body: dict[str, Any]) -> Machine:
+        for offer in choices:
+            where = {"server_type": offer.server_type, "location": offer.location}
+            try:
+                answer = await self._client.post("/servers", {**body, **where})
+            except CloudRefused as error:
+                if error.error_code == _TAKEN:
+                    return await self._adopted(spec)
+                if error.error_code not in SOLD_OUT:
+                    raise
+                log.info("hetzner.sold_out", server_type=offer.server_type, location=offer.location)
+                continue
+            log.info("server.created", server_id=str(spec.server_id), **where)
+            return _machine(answer["server"])
+        raise ProviderUnavailable(f"Hetzner is sold out at and near {spec.region}", retry_after=60)
+
+    async def _adopted(self, spec: ServerSpec) -> Machine:
+        """Somebody created it meanwhile: an earlier call of ours whose answer was lost."""
+        found = await self.server(spec.server_id)
+        if found is None:
+            raise ProviderUnavailable("the server exists but is not listed yet", retry_after=2)
+        return found
 
     async def _ensure(self, kind: str, server_id: UUID, facts: dict[str, Any]) -> int:
+        """The id of what belongs to a server, made unless it is there."""
         known = await self._named(kind, server_id)
         if known is not None:
             return known
         try:
-            answer = await self.client.post(f"/{kind}s", {"name": name_of(server_id), **facts})
-        except HetznerRefused as error:
+            answer = await self._client.post(f"/{kind}s", {"name": name_of(server_id), **facts})
+        except CloudRefused as error:
             if error.error_code != _TAKEN:
                 raise
             known = await self._named(kind, server_id)
@@ -78,34 +127,41 @@ class HetznerAccount:
         return int(answer[kind]["id"])
 
     async def _named(self, kind: str, server_id: UUID) -> int | None:
-        found = (await self.client.get(f"/{kind}s", name=name_of(server_id)))[f"{kind}s"]
+        found = (await self._client.get(f"/{kind}s", name=name_of(server_id)))[f"{kind}s"]
         return int(found[0]["id"]) if found else None
 
-    async def act(self, found: dict[str, Any], action: str) -> None:
-        """A power action, followed to its end."""
-        answer = await self.client.post(f"/servers/{found['id']}/actions/{action}")
-        await self.follow(answer["action"])
+    async def power_on(self, machine: Machine) -> None:
+        """Followed to its end."""
+        await self._act(machine, "poweron")
+
+    async def power_off(self, machine: Machine) -> None:
+        """Followed to its end."""
+        await self._act(machine, "poweroff")
+
+    async def _act(self, machine: Machine, action: str) -> None:
+        answer = await self._client.post(f"/servers/{machine.ref}/actions/{action}")
+        await self._follow(answer["action"])
         self.forget()
 
-    async def follow(self, action: dict[str, Any]) -> None:
+    async def _follow(self, action: dict[str, Any]) -> None:
         """Until an action has ended; raises ProviderUnavailable when it failed. The caller limits the time."""
         while action["status"] == "running":
             await asyncio.sleep(_POLL_S)
-            action = (await self.client.get(f"/actions/{action['id']}"))["action"]
+            action = (await self._client.get(f"/actions/{action['id']}"))["action"]
         if action["status"] == "error":
             raise ProviderUnavailable(f"Hetzner's action {action['command']} failed", retry_after=2)
 
     async def remove(self, server_id: UUID) -> None:
-        """The server, then what belonged to it; confirmed by looking again.
+        """The server, then its firewall and key; confirmed by looking again.
 
         Raises:
             ProviderUnavailable: something of it is still there.
         """
         found = await self.server(server_id)
         if found is not None:
-            answer = await self.client.delete(f"/servers/{found['id']}")
+            answer = await self._client.delete(f"/servers/{found.ref}")
             if "action" in answer:
-                await self.follow(answer["action"])
+                await self._follow(answer["action"])
             self.forget()
             if await self.server(server_id) is not None:
                 raise ProviderUnavailable(f"server {server_id} is not gone yet", retry_after=2)
@@ -116,8 +172,26 @@ class HetznerAccount:
 
     async def _drop(self, kind: str, known: int) -> None:
         try:
-            await self.client.delete(f"/{kind}s/{known}")
-        except HetznerRefused as error:
+            await self._client.delete(f"/{kind}s/{known}")
+        except CloudRefused as error:
             if error.error_code == "resource_in_use":
                 raise ProviderUnavailable(f"the {kind} is still in use", retry_after=2) from error
             raise
+
+
+def _rules() -> list[dict[str, Any]]:
+    """Everything that comes in is denied, save what is listed."""
+    return [{"direction": "in", "protocol": "tcp", "port": str(port), "source_ips": _ANYWHERE} for port in OPEN_PORTS]
+
+
+def _machine(found: dict[str, Any]) -> Machine:
+    labels, ipv4 = found["labels"], found["public_net"]["ipv4"]
+    instance = labels.get(INSTANCE_LABEL)
+    return Machine(
+        server_id=UUID(labels[SERVER_LABEL]),
+        instance_id=UUID(instance) if instance else None,
+        ref=str(found["id"]),
+        state=_STATES.get(found["status"], ServerState.CREATING),
+        host=None if ipv4 is None else ipv4["ip"],
+        created_at=datetime.fromisoformat(found["created"]),
+    )

@@ -1,43 +1,28 @@
-"""From what Hetzner and the server's agent say to a server as the platform sees it; pure."""
+"""From what the cloud and the server's agent say to a server as the platform sees it; pure."""
 
-from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from datetime import timedelta
 
 from clawdeploy_provisioner.on_server.registry import AgentView
+from clawdeploy_provisioner.providers.cloud.account import Machine
 from clawdeploy_provisioner.providers.protocol import Exit, Server, ServerState
 
-SERVER_LABEL, INSTANCE_LABEL, PLATFORM_LABEL = "clawdeploy.server", "clawdeploy.instance", "clawdeploy.platform"
 MISSED = 3
-_STATES = {
-    "running": ServerState.RUNNING,
-    "off": ServerState.OFF,
-    "stopping": ServerState.OFF,
-    "deleting": ServerState.GONE,
-    "unknown": ServerState.UNKNOWN,
-}
 
 
-def server_id_of(found: dict[str, Any]) -> UUID:
-    """Our id of a labelled server; raises KeyError, ValueError."""
-    return UUID(found["labels"][SERVER_LABEL])
-
-
-def as_server(found: dict[str, Any], agent: AgentView | None, *, heartbeat: timedelta) -> Server:
-    """Hetzner decides whether the machine is on, the agent what runs on it; silence of three heartbeats is not knowing."""
-    state, detail = _STATES.get(found["status"], ServerState.CREATING), None
+def as_server(machine: Machine, agent: AgentView | None, *, heartbeat: timedelta) -> Server:
+    """The cloud decides whether the machine is on, the agent what runs on it; silence of three heartbeats is not knowing."""
+    state, detail = machine.state, None
     heard = agent is not None and agent.age is not None and agent.age <= heartbeat * MISSED
     if state is ServerState.RUNNING and agent is not None and agent.age is not None:
         state, detail = _by_agent(agent) if heard else (ServerState.UNKNOWN, _silent(agent.age))
     report = agent.heartbeat if agent is not None else None
-    instance = found["labels"].get(INSTANCE_LABEL)
     return Server(
-        server_id=server_id_of(found),
-        instance_id=UUID(instance) if instance else None,
-        provider_ref=str(found["id"]),
+        server_id=machine.server_id,
+        instance_id=machine.instance_id,
+        provider_ref=machine.ref,
         state=state,
-        host=_ipv4(found),
-        created_at=datetime.fromisoformat(found["created"]),
+        host=machine.host,
+        created_at=machine.created_at,
         detail=detail,
         ready=heard and agent is not None and agent.state == "ready",
         memory_bytes=report.memory_used_bytes if report else None,
@@ -49,11 +34,6 @@ def as_server(found: dict[str, Any], agent: AgentView | None, *, heartbeat: time
         models=frozenset(report.models) if report else frozenset(),
         channels=report.channels if report else {},
     )
-
-
-def _ipv4(found: dict[str, Any]) -> str | None:
-    ipv4: dict[str, Any] | None = found["public_net"]["ipv4"]
-    return None if ipv4 is None else ipv4["ip"]
 
 
 def _by_agent(agent: AgentView) -> tuple[ServerState, str | None]:

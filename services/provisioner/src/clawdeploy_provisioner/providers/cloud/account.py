@@ -1,0 +1,90 @@
+"""An account at a cloud: what a provider asks of it, whichever cloud it is."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from clawdeploy_provisioner.on_server.user_data import FirstStart
+from clawdeploy_provisioner.providers.protocol import ServerSpec, ServerState
+
+
+def name_of(server_id: UUID) -> str:
+    """The deterministic name of a server and of what belongs to it."""
+    return f"clawdeploy-{server_id}"
+
+
+def labels_of(spec: ServerSpec, *, platform: str) -> dict[str, Any]:
+    """What says whose a server is, and whose all that belongs to it (law 7)."""
+    return {
+        PLATFORM_LABEL: platform,
+        SERVER_LABEL: str(spec.server_id),
+        INSTANCE_LABEL: str(spec.instance_id),
+        "clawdeploy.operation": str(spec.operation_id),
+        "clawdeploy.account": str(spec.account_id),
+    }
+
+
+SERVER_LABEL, INSTANCE_LABEL, PLATFORM_LABEL = "clawdeploy.server", "clawdeploy.instance", "clawdeploy.platform"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A server of ours as the cloud's API shows it: ``ref`` is the cloud's id, ``host`` its public IPv4 address once it has one."""
+
+    server_id: UUID
+    instance_id: UUID | None
+    ref: str
+    state: ServerState
+    host: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is ordered: the server wanted, the key that opens it, and what it is told at its first start."""
+
+    spec: ServerSpec
+    public_key: str
+    start: FirstStart = field(repr=False)
+
+
+class CloudAccount(Protocol):
+    """Looks and changes. What is not there any more is no error; every change is followed to its end."""
+
+    async def order(self, order: Order) -> Machine:
+        """The server with its key and its firewall, each by a name of its own; one that is there already is taken.
+
+        Raises:
+            NothingFits: no type is large enough and within the price limit; then nothing was made.
+            ProviderUnavailable: sold out everywhere near, or no answer.
+        """
+        ...
+
+    async def servers(self, *, fresh: bool = False) -> list[Machine]:
+        """Every server that carries this platform's label; all of them, or an error."""
+        ...
+
+    async def server(self, server_id: UUID) -> Machine | None:
+        """One server by its label, asked now."""
+        ...
+
+    async def power_on(self, machine: Machine) -> None:
+        """Switch it on."""
+        ...
+
+    async def power_off(self, machine: Machine) -> None:
+        """Switch it off, hard."""
+        ...
+
+    async def remove(self, server_id: UUID) -> None:
+        """The server, then what belonged to it; confirmed by looking again.
+
+        Raises:
+            ProviderUnavailable: something of it is still there.
+        """
+        ...
+
+    def forget(self) -> None:
+        """After a change of ours the last listing is old."""
+        ...
