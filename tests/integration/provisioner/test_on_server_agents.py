@@ -39,8 +39,11 @@ class Enrolled:
 
     async def token(self) -> str:
         """A new registration token."""
-        ids = {"instance_id": self.instance.id, "account_id": self.instance.account_id}
-        return (await self.registry.expect(self.server_id, **ids, ssh_key=b"a private key")).token
+        instance = self.instance
+        enrolment = await self.registry.expect(
+            self.server_id, instance_id=instance.id, account_id=instance.account_id, ssh_key=b"a private key"
+        )
+        return enrolment.token
 
     async def call(self, method: str, path: str, secret: str, body: Any = None) -> Response:
         """As the gateway forwards it."""

@@ -1,4 +1,4 @@
-"""Reaching a running agent: its identity, and a client for its gateway."""
+"""Reaching a running agent: its identity, and a client for its gateway, next door or through SSH."""
 
 from uuid import UUID
 
@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from clawdeploy_common.database import Database
 from clawdeploy_common.http import AsyncClient
+from clawdeploy_provisioner.on_server.ssh.tunnels import tunnel_url
 from clawdeploy_provisioner.openclaw.config import GatewayIdentity
 from clawdeploy_provisioner.openclaw.gateway import GatewayClient
 from clawdeploy_provisioner.secret_store import SecretStore
@@ -17,10 +18,11 @@ _IDENTITY = text("SELECT identity FROM instances WHERE id = :id")
 class Agents:
     """Identities are decrypted at use and kept nowhere."""
 
-    def __init__(self, database: Database, secrets: SecretStore, *, http: AsyncClient) -> None:
+    def __init__(self, database: Database, secrets: SecretStore, *, http: AsyncClient, tunnels: AsyncClient) -> None:
         self._database = database
         self._secrets = secrets
         self._http = http
+        self._tunnels = tunnels
 
     async def identity(self, instance_id: UUID) -> GatewayIdentity:
         """Who the platform is to this instance's gateway."""
@@ -31,3 +33,7 @@ class Agents:
     async def gateway(self, instance_id: UUID, *, host: str, port: int) -> GatewayClient:
         """A client for the gateway at this address."""
         return GatewayClient(f"http://{host}:{port}", await self.identity(instance_id), http=self._http)
+
+    async def gateway_on(self, instance_id: UUID, server_id: UUID) -> GatewayClient:
+        """A client for the gateway on a server of its own, which only that server's loopback address reaches."""
+        return GatewayClient(tunnel_url(server_id), await self.identity(instance_id), http=self._tunnels)

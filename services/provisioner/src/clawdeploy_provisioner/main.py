@@ -27,6 +27,9 @@ from clawdeploy_provisioner.metrics import watch_disk
 from clawdeploy_provisioner.models import metadata
 from clawdeploy_provisioner.on_server.desk import AgentDesk
 from clawdeploy_provisioner.on_server.registry import AgentRegistry
+from clawdeploy_provisioner.on_server.ssh.logins import Logins
+from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
+from clawdeploy_provisioner.on_server.ssh.tunnels import TunnelTransport
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
@@ -54,13 +57,15 @@ _CONNECTIONS = Limits(max_connections=200, max_keepalive_connections=50)
 
 
 def create_providers(
-    settings: ProvisionerSettings, http: AsyncClient, *, database: Database, secrets: SecretStore
+    settings: ProvisionerSettings, http: AsyncClient, *, database: Database, secrets: SecretStore, ssh: SshSessions
 ) -> dict[str, Provider]:
     """The providers that are switched on, by name; raises ValueError for an unknown one, or one without its token."""
     makers: dict[str, Callable[[], Provider]] = {
         "process": lambda: ProcessProvider(_process_settings(settings), http=http),
         "docker": lambda: DockerProvider(_docker_settings(settings), http=http),
-        "hetzner": lambda: _hetzner(settings, http, database=database, agents=AgentRegistry(database, secrets)),
+        "hetzner": lambda: _hetzner(
+            settings, http, database=database, agents=AgentRegistry(database, secrets), ssh=ssh
+        ),
     }
     unknown = [name for name in settings.provider_names if name not in makers]
     if unknown:
@@ -69,13 +74,13 @@ def create_providers(
 
 
 def _hetzner(
-    settings: ProvisionerSettings, http: AsyncClient, *, database: Database, agents: AgentRegistry
+    settings: ProvisionerSettings, http: AsyncClient, *, database: Database, agents: AgentRegistry, ssh: SshSessions
 ) -> CloudProvider:
     if settings.hetzner_api_token is None:
         raise ValueError("provider hetzner needs HETZNER_API_TOKEN")
     chosen = _cloud_settings(settings, image=settings.hetzner_image, max_hourly=settings.hetzner_max_hourly)
     client = HetznerClient(http, database, token=settings.hetzner_api_token, base_url=settings.hetzner_base_url)
-    return CloudProvider("hetzner", chosen, account=HetznerAccount(client, chosen), agents=agents)
+    return CloudProvider("hetzner", chosen, account=HetznerAccount(client, chosen), agents=agents, ssh=ssh)
 
 
 def _cloud_settings(settings: ProvisionerSettings, *, image: str, max_hourly: Decimal) -> CloudSettings:
@@ -169,10 +174,14 @@ def _parts(
         tokens=service.tokens,
         encryption=settings.encryption_keys,
     )
+    ssh = SshSessions(Logins(service.database, secrets))
+    tunnels = traced(AsyncClient(transport=TunnelTransport(ssh), trust_env=False))
+    service.on_close(tunnels.aclose)
+    service.on_close(ssh.close)
     chosen = (
         providers
         if providers is not None
-        else create_providers(settings, http, database=service.database, secrets=secrets)
+        else create_providers(settings, http, database=service.database, secrets=secrets, ssh=ssh)
     )
     return Parts(
         settings=settings,
@@ -183,7 +192,7 @@ def _parts(
         keys=OpenRouterKeys(
             http, base_url=settings.openrouter_base_url, management_key=settings.openrouter_management_key
         ),
-        agents=Agents(service.database, secrets, http=http),
+        agents=Agents(service.database, secrets, http=http, tunnels=tunnels),
         resealing=Resealing(
             service.database,
             secrets,

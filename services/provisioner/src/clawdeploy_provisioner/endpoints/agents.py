@@ -19,7 +19,7 @@ from clawdeploy_common.internal import Caller
 from clawdeploy_common.tokens import InternalPass
 from clawdeploy_provisioner.agents import Agents
 from clawdeploy_provisioner.openclaw import channel_status
-from clawdeploy_provisioner.openclaw.gateway import ChatAnswer, GatewayError
+from clawdeploy_provisioner.openclaw.gateway import ChatAnswer, GatewayClient, GatewayError
 from clawdeploy_provisioner.providers.protocol import STARTING, Provider, ServerNotFound, ServerState
 
 _INSTANCE = text(
@@ -121,9 +121,9 @@ class AgentPlane:
     async def chat(self, caller: Caller, instance_id: UUID, body: Annotated[dict[str, Any], Body()]) -> Response:
         """Pass a chat request to the agent and its answer back as it comes."""
         row = await self._find(caller, instance_id)
-        if row.server_id is None or row.port is None or row.state != ServerState.RUNNING:
+        if row.server_id is None or row.state != ServerState.RUNNING:
             raise NotRunning(f"instance {instance_id} is {row.state or 'not deployed'}")
-        gateway = await self._agents.gateway(instance_id, host=row.host, port=row.port)
+        gateway = await _gateway(self._agents, row)
         stack = AsyncExitStack()
         answer = await stack.enter_async_context(gateway.chat(body))
         return StreamingResponse(_closing(stack, answer), status_code=answer.status, media_type=answer.content_type)
@@ -161,6 +161,12 @@ class AgentPlane:
         async with self._database.web_transaction(caller.account_id) as unit:
             rows = (await unit.session.execute(_KEPT, {"id": instance_id, "tail": tail})).all()
         return [row.line for row in reversed(rows)]
+
+
+async def _gateway(agents: Agents, row: Any) -> GatewayClient:
+    if row.port is None:
+        return await agents.gateway_on(row.id, row.server_id)
+    return await agents.gateway(row.id, host=row.host, port=row.port)
 
 
 async def _channel(agents: Agents, row: Any) -> tuple[str, str | None]:

@@ -22,7 +22,8 @@ SSH_KEY_PURPOSE = b"clawdeploy/ssh-key/v1"
 
 _EXPECT = text(
     """
-    INSERT INTO server_agents (id, instance_id, account_id, ssh_key) VALUES (:id, :instance, :account, :ssh_key)
+    INSERT INTO server_agents (id, instance_id, account_id, ssh_key, ssh_user, ssh_port)
+    VALUES (:id, :instance, :account, :ssh_key, :ssh_user, :ssh_port)
     ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING ssh_key
     """
 ).bindparams(bindparam("ssh_key", type_=LargeBinary))
@@ -45,6 +46,10 @@ _PUBLISHED = text(
     """
     SELECT c.* FROM server_agents a JOIN agent_configurations c ON c.id = a.configuration_id WHERE a.id = :id
     """
+)
+_EXPECTED = text("SELECT 1 FROM server_agents WHERE id = :id AND revoked_at IS NULL")
+_CONTENT = text(
+    "SELECT c.content FROM server_agents a JOIN agent_configurations c ON c.id = a.configuration_id WHERE a.id = :id"
 )
 _PUBLISH = text(
     """
@@ -108,7 +113,16 @@ class AgentRegistry:
         self._database = database
         self._secrets = secrets
 
-    async def expect(self, server_id: UUID, *, instance_id: UUID, account_id: UUID, ssh_key: bytes) -> Enrolment:
+    async def expect(
+        self,
+        server_id: UUID,
+        *,
+        instance_id: UUID,
+        account_id: UUID,
+        ssh_key: bytes,
+        ssh_user: str = "root",
+        ssh_port: int = 22,
+    ) -> Enrolment:
         """Before a server is asked for: a token for it, and the key that was decided when it was first expected.
 
         Every attempt has a token of its own, since nobody knows which one reached the provider; the first heartbeat ends them all.
@@ -120,6 +134,7 @@ class AgentRegistry:
         token = new_secret()
         async with self._database.transaction() as unit:
             values = {"id": server_id, "instance": instance_id, "account": account_id, "ssh_key": encrypted}
+            values |= {"ssh_user": ssh_user, "ssh_port": ssh_port}
             stored = await unit.session.scalar(_EXPECT, values)
             if stored is None:
                 raise AgentRevoked(f"the agent of server {server_id} was revoked")
@@ -144,6 +159,20 @@ class AgentRegistry:
         async with self._database.transaction() as unit:
             rows = (await unit.session.execute(_MANY, {"ids": list(server_ids)})).all()
         return {row.id: _view(row) for row in rows}
+
+    async def is_expected(self, server_id: UUID) -> bool:
+        """Whether the server's agent has not been revoked."""
+        async with self._database.transaction() as unit:
+            return await unit.session.scalar(_EXPECTED, {"id": server_id}) is not None
+
+    async def secrets_of(self, server_id: UUID) -> list[str]:
+        """What must not be read in its output: the values of its configuration's environment."""
+        async with self._database.transaction() as unit:
+            stored = await unit.session.scalar(_CONTENT, {"id": server_id})
+        if stored is None:
+            return []
+        plain = self._secrets.decrypt(stored, purpose=CONFIGURATION_PURPOSE)
+        return list(AgentConfigurationContent.model_validate_json(plain).environment.values())
 
     async def publish(self, server_id: UUID, content: AgentConfigurationContent) -> UUID:
         """Make this the configuration the agent should have; the same content again is the same configuration."""

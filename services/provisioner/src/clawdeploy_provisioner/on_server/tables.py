@@ -26,6 +26,9 @@ class ServerAgent(Base):
     instance_id: Mapped[UUID]
     account_id: Mapped[UUID]
     ssh_key: Mapped[bytes | None]  # the deployment's private key, encrypted at rest
+    ssh_user: Mapped[str] = mapped_column(server_default=text("'root'"))
+    ssh_port: Mapped[int] = mapped_column(server_default=text("22"))
+    host_key: Mapped[str | None]  # as the server showed it at first contact
     credential_hash: Mapped[bytes | None]
     registered_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

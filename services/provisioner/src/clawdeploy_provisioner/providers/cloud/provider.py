@@ -6,6 +6,8 @@ from uuid import UUID
 
 from clawdeploy_provisioner.on_server.placement import content_of
 from clawdeploy_provisioner.on_server.registry import AgentRegistry
+from clawdeploy_provisioner.on_server.ssh.journal import ServerJournal
+from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
 from clawdeploy_provisioner.on_server.ssh_keys import new_private_key, public_line
 from clawdeploy_provisioner.on_server.user_data import FirstStart
 from clawdeploy_provisioner.providers.cloud.account import CloudAccount, Machine, Order
@@ -25,15 +27,18 @@ from clawdeploy_provisioner.providers.protocol import (
 
 _LOOK_AGAIN_S = 0.3
 _CARRIED_OUT_S = 20.0
-_FOLLOW_S = 5.0
 
 
 class CloudProvider:
     """See ``providers.protocol.Provider`` for what each verb promises; the account differs from cloud to cloud, and remembers nothing."""
 
-    def __init__(self, name: str, settings: CloudSettings, *, account: CloudAccount, agents: AgentRegistry) -> None:
+    def __init__(
+        self, name: str, settings: CloudSettings, *, account: CloudAccount, agents: AgentRegistry, ssh: SshSessions
+    ) -> None:
         self.name = name
         self._settings = settings
+        self._ssh = ssh
+        self._journal = ServerJournal(ssh, agents)
         self._account = account
         self._agents = agents
         self.visibility_lag = settings.visibility_lag
@@ -142,22 +147,16 @@ class CloudProvider:
     async def destroy(self, server_id: UUID) -> None:
         """Revoke the agent, remove the server, then what belonged to it; confirmed by looking again."""
         await self._agents.revoke(server_id)
+        await self._ssh.forget(server_id)
         await self._account.remove(server_id)
 
     async def logs(self, server_id: UUID, *, tail: int) -> list[str]:
-        """The lines the agent told last: those before a gateway failed."""
-        agent = await self._agents.view(server_id)
-        return [] if agent is None or agent.heartbeat is None else agent.heartbeat.gateway.last_lines[-tail:]
+        """The unit's journal over SSH; the agent's last word when the server does not answer."""
+        return await self._journal.last(server_id, count=tail)
 
-    async def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
-        """The same lines, whenever others are told."""
-        told: list[str] = []
-        while await self.observe(server_id) is not None:
-            lines = await self.logs(server_id, tail=50)
-            for line in lines if lines != told else ():
-                yield line
-            told = lines
-            await asyncio.sleep(_FOLLOW_S)
+    def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
+        """The journal's new lines."""
+        return self._journal.follow(server_id)
 
     async def observe(self, server_id: UUID) -> Server | None:
         """By a listing no older than three seconds, and the agent's last heartbeat."""
