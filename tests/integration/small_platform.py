@@ -229,6 +229,11 @@ def _operator(app: FastAPI) -> None:
     async def settle(service: str, letter: str, verb: str) -> Any:
         return {"id": letter, "service": service, "state": verb}
 
+    @app.get("/v1/admin/fleet")
+    async def fleet() -> Json:
+        counts = {"servers": 3, "debts": 1, "orphans": 0, "removed": 2}
+        return {"items": [{"name": "hetzner", "emulated": True, **counts, "last_sweep": now(), "lost": "0.10"}]}
+
     @app.post("/v1/admin/sealing-keys/rotate")
     async def rotate() -> Json:
         return {"sealing_key_id": "k2"}

@@ -202,6 +202,15 @@ def test_logs_events_cost_replay_keys_and_dead_letters_answer_json(platform: Sma
     assert answer(claw("dead-letters", "drop", "api", "7", "--yes", "--json"))["state"] == "drop"
 
 
+def test_the_fleet_is_shown_per_provider_with_what_it_lost(platform: SmallPlatform) -> None:
+    (provider,) = answer(claw("fleet", "--json"))["items"]
+    assert set(provider) == {"name", "emulated", "servers", "debts", "orphans", "removed", "last_sweep", "lost"}
+    heading, line = claw("fleet").stdout.splitlines()
+    assert heading.split() == ["PROVIDER", "SERVERS", "DEBTS", "ORPHANS", "REMOVED", "LAST", "SWEEP", "LOST"]
+    assert line.split()[:6] == ["hetzner", "(emulated)", "3", "1", "0", "2"]
+    assert line.split()[-1] == "0.10"
+
+
 def test_a_running_agent_that_is_not_well_is_not_shown_as_well(platform: SmallPlatform) -> None:
     claw("deploy", "demo", "--wait")
     [instance] = platform.instances.values()

@@ -21,8 +21,9 @@ class BillingRule:
 
 
 PER_SECOND = BillingRule()
-RULES = {"process": PER_SECOND, "docker": PER_SECOND}
-"""By provider; one that bills begun hours is ``BillingRule(unit_seconds=3600, begun_counts=True)``."""
+BEGUN_HOURS = BillingRule(unit_seconds=SECONDS_PER_HOUR, begun_counts=True)
+RULES = {"process": PER_SECOND, "docker": PER_SECOND, "hetzner": BEGUN_HOURS}
+"""By provider. Hetzner: docs.hetzner.com/cloud/billing/faq, a few minutes are billed as a full hour."""
 
 
 def rule_of(provider: str) -> BillingRule:

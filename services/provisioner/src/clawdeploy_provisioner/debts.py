@@ -14,10 +14,10 @@ from clawdeploy_common.database import Database
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import CleanupOwed, CleanupSettled, ServerDestroyed
-from clawdeploy_provisioner import llm_keys
+from clawdeploy_provisioner import llm_keys, servers
 from clawdeploy_provisioner.metrics import CLEANUP_DEBTS, OLDEST_DEBT
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
-from clawdeploy_provisioner.providers.protocol import Provider
+from clawdeploy_provisioner.providers.protocol import Provider, ProviderUnavailable, Rented, Server
 
 log = structlog.get_logger()
 
@@ -44,6 +44,7 @@ _SETTLE = text(
 _POSTPONE = text(
     "UPDATE cleanup_debts SET retry_at = clock_timestamp() + make_interval(secs => :delay), reason = :reason WHERE id = :id"
 )
+_SERVER = text("SELECT * FROM servers WHERE id = :id")
 _DESTROYED = text(
     "UPDATE servers SET destroyed_at = :at, state = 'gone' WHERE id = :id AND destroyed_at IS NULL RETURNING accepted_at"
 )
@@ -110,9 +111,23 @@ class DebtCollector:
 
     async def _settle(self, debt: Any) -> None:
         if debt.resource == "server":
-            await self._providers[debt.provider].destroy(debt.resource_id)
+            await self._destroy(debt)
         else:
             await llm_keys.stop_spending(self._database, self._keys, debt.resource_id)
+        await self._tell_settled(debt)
+
+    async def _destroy(self, debt: Any) -> None:
+        provider = self._providers[debt.provider]
+        async with self._database.transaction() as unit:
+            row = (await unit.session.execute(_SERVER, {"id": debt.resource_id})).one()
+        found = await found_unrecorded(provider, row)
+        if found is not None:
+            async with self._database.transaction() as unit:
+                event = await servers.accepted(unit, row, found)
+                unit.outbox.add(event, key=row.instance_id, account_id=row.account_id)
+        await destroy_confirmed(provider, row)
+
+    async def _tell_settled(self, debt: Any) -> None:
         async with self._database.transaction() as unit:
             if await unit.session.scalar(_SETTLE, {"id": debt.id}) is None:
                 return
@@ -123,6 +138,24 @@ class DebtCollector:
             else:
                 await llm_keys.disabled(unit, debt.resource_id, grace=self._grace)
             unit.outbox.add(CleanupSettled(debt_id=debt.id), key=debt.instance_id, account_id=debt.account_id)
+
+
+async def found_unrecorded(provider: Provider, row: Any) -> Server | None:
+    """A rented server that is there though its row does not say that it was accepted."""
+    if row.accepted_at is not None or not isinstance(provider, Rented):
+        return None
+    return await provider.find_server(row.id)
+
+
+async def destroy_confirmed(provider: Provider, row: Any) -> None:
+    """Destroy a server, and believe it only when a rented one's own number is not known any more.
+
+    Raises:
+        ProviderUnavailable: it is still there; a listing that left it out said otherwise.
+    """
+    await provider.destroy(row.id)
+    if isinstance(provider, Rented) and row.provider_ref is not None and await provider.holds(row.provider_ref):
+        raise ProviderUnavailable(f"server {row.provider_ref} is still there", retry_after=2)
 
 
 async def server_destroyed(

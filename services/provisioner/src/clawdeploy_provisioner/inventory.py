@@ -17,8 +17,8 @@ from clawdeploy_events.lifecycle import ServerState as PublishedState
 from clawdeploy_events.lifecycle import ServerStateChanged
 from clawdeploy_provisioner import servers
 from clawdeploy_provisioner.metrics import SERVERS
-from clawdeploy_provisioner.orphans import Orphan, Orphans
-from clawdeploy_provisioner.providers.protocol import Listing, Provider, Server, ServerState, Supervising
+from clawdeploy_provisioner.providers.protocol import Listing, Provider, Rented, Server, ServerState, Supervising
+from clawdeploy_provisioner.sweep import Sweep
 
 log = structlog.get_logger()
 
@@ -31,7 +31,8 @@ _LEASE = text(
 )
 _RECORDED = text(
     """
-    SELECT s.id, s.instance_id, s.account_id, s.accepted_at FROM servers s WHERE s.provider = :provider AND s.destroyed_at IS NULL
+    SELECT s.id, s.instance_id, s.account_id, s.accepted_at, s.provider_ref
+    FROM servers s WHERE s.provider = :provider AND s.destroyed_at IS NULL
     """
 )
 _LOCK_ROW = text(
@@ -48,7 +49,8 @@ _SWEPT = text(
     ON CONFLICT (provider) DO UPDATE SET swept_at = excluded.swept_at
     """
 )
-_IS_LIVE = text("SELECT 1 FROM servers WHERE id = :id AND destroyed_at IS NULL")
+_ROUNDS = 2
+"""How many listings in a row must miss a rented server before it is looked up by its number."""
 
 
 class Inventory:
@@ -59,13 +61,14 @@ class Inventory:
         database: Database,
         providers: Mapping[str, Provider],
         *,
-        orphans: Orphans,
+        sweep: Sweep,
         seconds: float,
         intervals: Mapping[str, float] | None = None,
     ) -> None:
         self._database = database
         self._providers = providers
-        self._orphans = orphans
+        self._sweep = sweep
+        self._absent: Counter[UUID] = Counter()
         self._seconds = seconds
         self._intervals = intervals or {}
 
@@ -95,25 +98,33 @@ class Inventory:
             recorded = (await unit.session.execute(_RECORDED, {"provider": provider.name})).all()
         seen_at = utc_now()
         listing = await provider.list_servers()
-        await self._compare_recorded(listing, recorded, seen_at)
-        await self._sweep_unrecorded(provider, listing, {row.id for row in recorded})
+        await self._compare_recorded(provider, listing, recorded, seen_at)
+        await self._sweep.round(provider, listing, {row.id: row.provider_ref for row in recorded})
         async with self._database.transaction() as unit:
             await unit.session.execute(_SWEPT, {"provider": provider.name})
         counts = Counter(server.state for server in listing.servers)
         for state in ServerState:
             SERVERS.labels(provider.name, state).set(counts[state])
 
-    async def _compare_recorded(self, listing: Listing, recorded: Any, seen_at: datetime) -> None:
-        """A server that is recorded but not listed is gone, if the listing is a verdict at all."""
+    async def _compare_recorded(self, provider: Provider, listing: Listing, recorded: Any, seen_at: datetime) -> None:
+        """A server that is recorded but not listed is gone, if the listing is a verdict at all and a look at the server itself agrees."""
         listed = {server.server_id: server for server in listing.servers}
         for row in recorded:
             if row.accepted_at is None:
                 continue
             server = listed.get(row.id)
-            if server is None and listing.complete and listing.servers:
+            if server is None and listing.complete and listing.servers and await self._is_gone(provider, row):
                 server = _missing(row)
             if server is not None:
+                self._absent.pop(row.id, None)
                 await self._see(row, server, seen_at)
+
+    async def _is_gone(self, provider: Provider, row: Any) -> bool:
+        """A rented server is gone when two rounds in a row miss it and its own number is not known any more."""
+        if not isinstance(provider, Rented):
+            return True
+        self._absent[row.id] += 1
+        return self._absent[row.id] >= _ROUNDS and not await provider.holds(row.provider_ref)
 
     async def _see(self, row: Any, server: Server, seen_at: datetime) -> None:
         """Record what was seen, unless an operation works on the server or has seen it since."""
@@ -124,23 +135,6 @@ class Inventory:
             await servers.seen(unit, server)
             if current.state != server.state or (server.state == ServerState.ERROR and current.detail != server.detail):
                 _emit_change(unit, row, server, previous=current.state)
-
-    async def _sweep_unrecorded(self, provider: Provider, listing: Listing, live: set[UUID]) -> None:
-        """A labelled server that no row knows as live is an orphan."""
-        for server in listing.servers:
-            if server.server_id not in live:
-                await self._look_at(provider, server)
-
-    async def _look_at(self, provider: Provider, server: Server) -> None:
-        orphan = Orphan(
-            id=server.server_id, resource="server", provider=provider.name, provider_ref=server.provider_ref
-        )
-
-        async def recorded() -> bool:
-            async with self._database.transaction() as unit:
-                return await unit.session.scalar(_IS_LIVE, {"id": server.server_id}) is not None
-
-        await self._orphans.deal_with(orphan, recorded=recorded, remove=lambda: provider.destroy(server.server_id))
 
 
 def _missing(row: Any) -> Server:

@@ -52,6 +52,7 @@ from clawdeploy_provisioner.settings import ProvisionerSettings
 from clawdeploy_provisioner.steps.agents import AgentSteps
 from clawdeploy_provisioner.steps.keys import KeySteps
 from clawdeploy_provisioner.steps.machines import MachineSteps
+from clawdeploy_provisioner.sweep import Sweep
 
 _CONNECTIONS = Limits(max_connections=200, max_keepalive_connections=50)
 
@@ -247,7 +248,7 @@ def _add_loops(parts: Parts) -> None:
     inventory = Inventory(
         database,
         parts.providers,
-        orphans=orphans,
+        sweep=Sweep(database, orphans),
         seconds=settings.inventory_seconds,
         intervals=dict.fromkeys(settings.cloud_names, settings.cloud_inventory_seconds),
     )

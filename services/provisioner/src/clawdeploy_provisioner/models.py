@@ -213,7 +213,7 @@ class CleanupDebt(Base):
 
 
 class Orphan(Base):
-    """A labelled resource that is not recorded; removed when two sweeps in a row saw it."""
+    """A labelled resource that is not recorded; removed when it stays that way."""
 
     __tablename__ = "orphans"
     __table_args__ = ({"info": OWNED},)
@@ -221,6 +221,8 @@ class Orphan(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     provider: Mapped[str]
     provider_ref: Mapped[str]
+    resource: Mapped[str] = mapped_column(server_default=text("'server'"))
+    since: Mapped[datetime] = mapped_column(server_default=func.now())  # at the provider
     found_at: Mapped[datetime] = mapped_column(server_default=func.now())
     removed_at: Mapped[datetime | None]
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import DateTime, bindparam, text
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
@@ -17,23 +18,26 @@ log = structlog.get_logger()
 
 _NOTE = text(
     """
-    INSERT INTO orphans (id, provider, provider_ref) VALUES (:id, :provider, :ref)
+    INSERT INTO orphans (id, provider, provider_ref, resource, since)
+    VALUES (:id, :provider, :ref, :resource, coalesce(:since, now()))
     ON CONFLICT (id) DO UPDATE SET removed_at = NULL,
-        found_at = CASE WHEN orphans.removed_at IS NULL THEN orphans.found_at ELSE excluded.found_at END
+        found_at = CASE WHEN orphans.removed_at IS NULL THEN orphans.found_at ELSE excluded.found_at END,
+        since = CASE WHEN orphans.removed_at IS NULL THEN orphans.since ELSE excluded.since END
     RETURNING found_at, found_at = now() AS is_new
     """
-)
+).bindparams(bindparam("since", type_=DateTime(timezone=True)))
 _REMOVED = text("UPDATE orphans SET removed_at = clock_timestamp() WHERE id = :id AND removed_at IS NULL RETURNING id")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Orphan:
-    """A labelled resource; ``resource`` is server or llm_key."""
+    """A labelled resource; ``resource`` is server, llm_key, or what a server has of its own; ``since`` it is there, if known."""
 
     id: UUID
     resource: str
     provider: str
     provider_ref: str
+    since: datetime | None = None
 
 
 class Orphans:
@@ -57,7 +61,8 @@ class Orphans:
 
     async def _watched_for(self, orphan: Orphan) -> timedelta:
         async with self._database.transaction() as unit:
-            values = {"id": orphan.id, "provider": orphan.provider, "ref": orphan.provider_ref}
+            values: dict[str, Any] = {"id": orphan.id, "provider": orphan.provider, "ref": orphan.provider_ref}
+            values |= {"resource": orphan.resource, "since": orphan.since}
             row = (await unit.session.execute(_NOTE, values)).one()
             if row.is_new:
                 ORPHANS.labels(orphan.provider).inc()

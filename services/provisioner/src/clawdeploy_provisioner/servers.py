@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Integer, Text, bindparam, text
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.work import UnitOfWork
+from clawdeploy_events.lifecycle import ServerCreated
 from clawdeploy_provisioner.operations.facts import OperationFacts
 from clawdeploy_provisioner.providers.protocol import Server
 
@@ -63,10 +64,20 @@ async def intend(unit: UnitOfWork, server_id: UUID, operation: OperationFacts) -
     await unit.session.execute(_INTEND, values)
 
 
-async def accepted(unit: UnitOfWork, server: Server) -> Any:
-    """Record that the provider accepted a server; returns since when it is metered."""
-    values = {"id": server.server_id, "ref": server.provider_ref, "at": utc_now(), "state": server.state}
-    return await unit.session.scalar(_ACCEPTED, values)
+async def accepted(unit: UnitOfWork, row: Any, server: Server) -> ServerCreated:
+    """Record that the provider accepted a server; returns the event, with the moment since when it is metered: the provider's own."""
+    at = server.created_at or utc_now()
+    values = {"id": row.id, "ref": server.provider_ref, "at": at, "state": server.state}
+    return ServerCreated(
+        server_id=row.id,
+        operation_id=row.operation_id,
+        provider=row.provider,
+        region=row.region,
+        plan=row.plan,
+        price_version=row.price_version,
+        provider_ref=server.provider_ref,
+        accepted_at=await unit.session.scalar(_ACCEPTED, values),
+    )
 
 
 async def seen(unit: UnitOfWork, server: Server) -> None:

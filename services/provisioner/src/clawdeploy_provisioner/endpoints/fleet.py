@@ -20,7 +20,8 @@ _FLEET = text(
         WHERE d.provider = p.name AND d.resource = 'server' AND d.settled_at IS NULL) AS debts,
       count(o.id) FILTER (WHERE o.removed_at IS NULL) AS orphans, count(o.removed_at) AS removed,
       (SELECT swept_at FROM sweeps w WHERE w.provider = p.name) AS last_sweep,
-      coalesce(sum(ceil(extract(epoch FROM coalesce(o.removed_at, clock_timestamp()) - o.found_at) / 3600)), 0) AS orphan_hours
+      coalesce(sum(ceil(extract(epoch FROM coalesce(o.removed_at, clock_timestamp()) - o.since) / 3600))
+        FILTER (WHERE o.resource = 'server'), 0) AS orphan_hours
     FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS p (name, place) LEFT JOIN orphans o ON o.provider = p.name
     GROUP BY p.name, p.place ORDER BY p.place
     """
@@ -29,7 +30,7 @@ _CENT = Decimal("0.01")
 
 
 class ProviderFleet(BaseModel):
-    """One provider; ``lost`` is the most that servers nobody owned can have cost since they were found."""
+    """One provider; ``lost`` is the most that servers nobody owned can have cost. Keys and firewalls count as orphans and cost nothing."""
 
     name: str
     emulated: bool

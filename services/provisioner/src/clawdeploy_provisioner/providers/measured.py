@@ -9,10 +9,12 @@ from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_common.tracing import span
 from clawdeploy_provisioner.metrics import PROVIDER_CALLS, PROVIDER_SECONDS
 from clawdeploy_provisioner.providers.protocol import (
+    Belonging,
     Bundle,
     Listing,
     Progress,
     Provider,
+    Rented,
     Server,
     ServerSpec,
     Supervising,
@@ -20,7 +22,9 @@ from clawdeploy_provisioner.providers.protocol import (
 
 
 def measured(provider: Provider) -> Provider:
-    """The same provider, measured; one that supervises still does."""
+    """The same provider, measured; one that supervises still does, one that rents still does."""
+    if isinstance(provider, Rented):
+        return MeasuredAccount(provider, provider)
     return MeasuredSupervisor(provider, provider) if isinstance(provider, Supervising) else Measured(provider)
 
 
@@ -103,6 +107,29 @@ class MeasuredSupervisor(Measured):
         """As the provider does."""
         with _call(self.name, "supervise"):
             return await self._supervising.supervise()
+
+
+class MeasuredAccount(Measured):
+    """The same for a provider that rents its servers."""
+
+    def __init__(self, provider: Provider, rented: Rented) -> None:
+        super().__init__(provider)
+        self._rented = rented
+
+    async def holds(self, provider_ref: str) -> bool:
+        """As the provider does."""
+        with _call(self.name, "holds"):
+            return await self._rented.holds(provider_ref)
+
+    async def belongings(self) -> list[Belonging]:
+        """As the provider does."""
+        with _call(self.name, "belongings"):
+            return await self._rented.belongings()
+
+    async def give_back(self, belonging: Belonging) -> None:
+        """As the provider does."""
+        with _call(self.name, "give_back"):
+            await self._rented.give_back(belonging)
 
 
 @contextmanager

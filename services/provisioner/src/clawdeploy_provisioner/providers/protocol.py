@@ -114,6 +114,15 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Belonging:
+    """Something at a cloud that carries our label: a ``server``, or what a server has of its own, by the cloud's own reference."""
+
+    kind: str
+    ref: str
+    server_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bundle:
     """One version of a configuration with the secrets it names, by environment variable."""
 
@@ -268,6 +277,23 @@ class Provider(Protocol):
 
     async def observe(self, server_id: UUID) -> Server | None:
         """The server now; None when the provider has never heard of it."""
+        ...
+
+
+@runtime_checkable
+class Rented(Protocol):
+    """A provider whose servers are rented in an account: its listings may lack what is there, and it keeps more than servers."""
+
+    async def holds(self, provider_ref: str) -> bool:
+        """Whether the account has the server with the cloud's own reference: looked up directly, not in a listing."""
+        ...
+
+    async def belongings(self) -> list[Belonging]:
+        """The keys, firewalls and the like that carry our label; servers are not among them."""
+        ...
+
+    async def give_back(self, belonging: Belonging) -> None:
+        """Remove exactly this; safe when gone."""
         ...
 
 

@@ -9,11 +9,16 @@ from sqlalchemy.exc import DBAPIError
 from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.work import UnitOfWork
-from clawdeploy_events.lifecycle import ServerCreated, ServerIntended
+from clawdeploy_events.lifecycle import ServerIntended
 from clawdeploy_provisioner import debts, servers
 from clawdeploy_provisioner.operations.context import CancelRequested, LeaseLost, Record, StepContext
 from clawdeploy_provisioner.operations.steps import Step
-from clawdeploy_provisioner.providers.protocol import Provider, ServerSpec
+from clawdeploy_provisioner.providers.protocol import (
+    Provider,
+    Server,
+    ServerSpec,
+    ServerState,
+)
 
 _LOOK_AGAIN_S = 0.5
 
@@ -26,6 +31,13 @@ class NoServer(PermanentError):
 
     def __init__(self, instance_id: UUID) -> None:
         super().__init__(f"instance {instance_id} has no server; deploy it first")
+
+
+class ServerFailed(PermanentError):
+    """The provider accepted the server and could not make it."""
+
+    code = "server-failed"
+    title = "The provider could not create the server"
 
 
 class MachineSteps:
@@ -76,24 +88,13 @@ class MachineSteps:
 
     async def create(self, context: StepContext) -> Record:
         """Ask for the server, unless it is there; whoever asks after a lost answer looks first."""
-        provider, row, plan = self.provider(context), await self.server_row(context), context.operation.deployment
+        provider, row = self.provider(context), await self.server_row(context)
         await context.settle(provider.visibility_lag)
         async with context.call(self.call_s):
             server = await provider.ensure_server(_spec(context, row.id))
 
         async def record(unit: UnitOfWork) -> None:
-            accepted_at = await servers.accepted(unit, server)
-            event = ServerCreated(
-                server_id=row.id,
-                operation_id=context.operation.id,
-                provider=plan.provider,
-                region=plan.region,
-                plan=plan.plan,
-                price_version=plan.price_version,
-                provider_ref=server.provider_ref,
-                accepted_at=accepted_at,
-            )
-            context.emit(unit, event)
+            context.emit(unit, await servers.accepted(unit, row, server))
 
         return record
 
@@ -105,6 +106,7 @@ class MachineSteps:
             server = await provider.observe(row.id)
             if server is not None and server.located is not None:
                 return lambda unit: servers.seen(unit, server)
+            _require_sound(server)
             if server is not None and server.state != known:
                 known = server.state
                 await context.moved()
@@ -115,6 +117,7 @@ class MachineSteps:
         provider, row = self.provider(context), await self.server_row(context)
         told: str | None = None
         while (server := await provider.observe(row.id)) is None or not server.reachable:
+            _require_sound(server)
             if server is not None and server.progress not in (None, told):
                 told = server.progress
                 await context.say(str(told))
@@ -136,8 +139,9 @@ class MachineSteps:
         try:
             provider = self._named(row.provider)
             await context.settle(provider.visibility_lag)
+            row = await self._acknowledged(context, provider, row)
             async with context.call(self.call_s):
-                await provider.destroy(row.id)
+                await debts.destroy_confirmed(provider, row)
         except (LeaseLost, CancelRequested, DBAPIError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever the provider says, the server is not forgotten
@@ -152,6 +156,15 @@ class MachineSteps:
             operation_id=facts.id,
         )
 
+    async def _acknowledged(self, context: StepContext, provider: Provider, row: Any) -> Any:
+        """The row, after it says that the server was accepted, if it was: then it is paid for, though its answer was lost."""
+        found = await debts.found_unrecorded(provider, row)
+        if found is None:
+            return row
+        async with context.transaction() as unit:
+            context.emit(unit, await servers.accepted(unit, row, found))
+        return await self.server_row(context)
+
     async def server_row(self, context: StepContext) -> Any:
         """The instance's server; raises NoServer."""
         row = await self._row(context)
@@ -162,6 +175,12 @@ class MachineSteps:
     async def _row(self, context: StepContext) -> Any | None:
         async with context.transaction() as unit:
             return await servers.live(unit, context.operation.instance_id)
+
+
+def _require_sound(server: Server | None) -> None:
+    """A server that the provider failed to make will never be reached."""
+    if server is not None and server.state is ServerState.ERROR:
+        raise ServerFailed(server.detail or "the provider could not create the server")
 
 
 def _spec(context: StepContext, server_id: UUID) -> ServerSpec:

@@ -1,17 +1,26 @@
 """An account at a cloud: what a provider asks of it, whichever cloud it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from clawdeploy_provisioner.on_server.user_data import FirstStart
-from clawdeploy_provisioner.providers.protocol import ServerSpec, ServerState
+from clawdeploy_provisioner.providers.protocol import Belonging, ServerSpec, ServerState
 
 
 def name_of(server_id: UUID) -> str:
     """The deterministic name of a server and of what belongs to it."""
     return f"clawdeploy-{server_id}"
+
+
+def server_id_in(labels: Mapping[str, Any]) -> UUID | None:
+    """Which server something is or belongs to; None for what a person labelled half-way, which is not touched."""
+    try:
+        return UUID(labels[SERVER_LABEL])
+    except (KeyError, ValueError):
+        return None
 
 
 def labels_of(spec: ServerSpec, *, platform: str) -> dict[str, Any]:
@@ -82,6 +91,26 @@ class CloudAccount(Protocol):
 
         Raises:
             ProviderUnavailable: something of it is still there.
+        """
+        ...
+
+    async def holds(self, ref: str) -> bool:
+        """Whether it has the server of this number: looked up directly, not in a listing."""
+        ...
+
+    async def trouble(self, ref: str) -> str | None:
+        """Why a server that is off did not come up, when the cloud says that making it failed."""
+        ...
+
+    async def belongings(self) -> list[Belonging]:
+        """The keys, firewalls and the like that carry this platform's label; servers are not among them."""
+        ...
+
+    async def give_back(self, belonging: Belonging) -> None:
+        """Remove exactly this, a server too; followed to its end.
+
+        Raises:
+            ProviderUnavailable: it is still in use.
         """
         ...
 

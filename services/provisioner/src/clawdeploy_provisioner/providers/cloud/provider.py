@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from uuid import UUID
 
 from clawdeploy_provisioner.on_server.placement import content_of
@@ -14,6 +15,7 @@ from clawdeploy_provisioner.providers.cloud.account import CloudAccount, Machine
 from clawdeploy_provisioner.providers.cloud.answer import as_server
 from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.protocol import (
+    Belonging,
     Bundle,
     ConfigurationRejected,
     Listing,
@@ -78,6 +80,18 @@ class CloudProvider:
         beat = self._settings.heartbeat
         servers = [as_server(machine, agents.get(machine.server_id), heartbeat=beat) for machine in machines]
         return Listing(servers=servers, complete=True)
+
+    async def holds(self, provider_ref: str) -> bool:
+        """As the account says."""
+        return await self._account.holds(provider_ref)
+
+    async def belongings(self) -> list[Belonging]:
+        """As the account says."""
+        return await self._account.belongings()
+
+    async def give_back(self, belonging: Belonging) -> None:
+        """As the account does."""
+        await self._account.give_back(belonging)
 
     async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
         """The bootstrap has done it before the server was reachable; plugins come with the configuration."""
@@ -173,4 +187,8 @@ class CloudProvider:
 
     async def _with_agent(self, machine: Machine) -> Server:
         agent = await self._agents.view(machine.server_id)
-        return as_server(machine, agent, heartbeat=self._settings.heartbeat)
+        server = as_server(machine, agent, heartbeat=self._settings.heartbeat)
+        if machine.state is not ServerState.OFF or (agent is not None and agent.age is not None):
+            return server
+        trouble = await self._account.trouble(machine.ref)
+        return server if trouble is None else replace(server, state=ServerState.ERROR, detail=trouble)

@@ -16,6 +16,7 @@ from clawdeploy_provisioner.providers.cloud.account import (
     Order,
     labels_of,
     name_of,
+    server_id_in,
 )
 from clawdeploy_provisioner.providers.cloud.choice import Offer
 from clawdeploy_provisioner.providers.cloud.client import CloudRefused
@@ -23,13 +24,14 @@ from clawdeploy_provisioner.providers.cloud.listing import SharedListing
 from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.hetzner.choice import offers
 from clawdeploy_provisioner.providers.hetzner.client import SOLD_OUT, HetznerClient
-from clawdeploy_provisioner.providers.protocol import ProviderUnavailable, ServerSpec, ServerState
+from clawdeploy_provisioner.providers.protocol import Belonging, ProviderUnavailable, ServerSpec, ServerState
 
 log = structlog.get_logger()
 
 _ANYWHERE = ["0.0.0.0/0", "::/0"]
 _TAKEN = "uniqueness_error"
 _POLL_S = 0.5
+_KINDS = ("firewall", "ssh_key")
 _STATES = {
     "running": ServerState.RUNNING,
     "off": ServerState.OFF,
@@ -53,7 +55,8 @@ class HetznerAccount:
 
     async def _list(self) -> list[Machine]:
         selector = f"{PLATFORM_LABEL}=={self._settings.platform}"
-        return [_machine(found) for found in await self._client.pages("/servers", label_selector=selector)]
+        machines = [_machine(found) for found in await self._client.pages("/servers", label_selector=selector)]
+        return [machine for machine in machines if machine is not None]
 
     def forget(self) -> None:
         """After a change of ours the last listing is old."""
@@ -63,6 +66,35 @@ class HetznerAccount:
         """One server by its label, asked now."""
         found = await self._client.pages("/servers", label_selector=f"{SERVER_LABEL}=={server_id}")
         return _machine(found[0]) if found else None
+
+    async def holds(self, ref: str) -> bool:
+        """By its number."""
+        return await self._client.find(f"/servers/{ref}") is not None
+
+    async def trouble(self, ref: str) -> str | None:
+        """The first of its actions that failed, in Hetzner's words."""
+        for action in (await self._client.get(f"/servers/{ref}/actions"))["actions"]:
+            if action["status"] == "error":
+                reason: dict[str, Any] = action.get("error") or {}
+                return f"Hetzner's {action['command']} failed: {reason.get('message', 'no reason was given')}"
+        return None
+
+    async def belongings(self) -> list[Belonging]:
+        """Keys and firewalls."""
+        selector = f"{PLATFORM_LABEL}=={self._settings.platform}"
+        found = [
+            (kind, str(one["id"]), server_id_in(one["labels"]))
+            for kind in _KINDS
+            for one in await self._client.pages(f"/{kind}s", label_selector=selector)
+        ]
+        return [Belonging(kind=kind, ref=ref, server_id=owner) for kind, ref, owner in found if owner is not None]
+
+    async def give_back(self, belonging: Belonging) -> None:
+        """By its number."""
+        if belonging.kind == "server":
+            await self._delete(belonging.ref)
+        else:
+            await self._drop(belonging.kind, int(belonging.ref))
 
     async def _offers(self, spec: ServerSpec) -> list[Offer]:
         types, locations = await self._client.pages("/server_types"), await self._client.pages("/locations")
@@ -100,7 +132,7 @@ class HetznerAccount:
                 log.info("hetzner.sold_out", server_type=offer.server_type, location=offer.location)
                 continue
             log.info("server.created", server_id=str(spec.server_id), **where)
-            return _machine(answer["server"])
+            return _machine(answer["server"]) or await self._adopted(spec)
         raise ProviderUnavailable(f"Hetzner is sold out at and near {spec.region}", retry_after=60)
 
     async def _adopted(self, spec: ServerSpec) -> Machine:
@@ -159,16 +191,19 @@ class HetznerAccount:
         """
         found = await self.server(server_id)
         if found is not None:
-            answer = await self._client.delete(f"/servers/{found.ref}")
-            if "action" in answer:
-                await self._follow(answer["action"])
-            self.forget()
+            await self._delete(found.ref)
             if await self.server(server_id) is not None:
                 raise ProviderUnavailable(f"server {server_id} is not gone yet", retry_after=2)
-        for kind in ("firewall", "ssh_key"):
+        for kind in _KINDS:
             known = await self._named(kind, server_id)
             if known is not None:
                 await self._drop(kind, known)
+
+    async def _delete(self, ref: str) -> None:
+        answer = await self._client.delete(f"/servers/{ref}")
+        if "action" in answer:
+            await self._follow(answer["action"])
+        self.forget()
 
     async def _drop(self, kind: str, known: int) -> None:
         try:
@@ -184,11 +219,15 @@ def _rules() -> list[dict[str, Any]]:
     return [{"direction": "in", "protocol": "tcp", "port": str(port), "source_ips": _ANYWHERE} for port in OPEN_PORTS]
 
 
-def _machine(found: dict[str, Any]) -> Machine:
-    labels, ipv4 = found["labels"], found["public_net"]["ipv4"]
-    instance = labels.get(INSTANCE_LABEL)
+def _machine(found: dict[str, Any]) -> Machine | None:
+    """None for one whose labels do not say which server it is."""
+    server_id, ipv4 = server_id_in(found["labels"]), found["public_net"]["ipv4"]
+    if server_id is None:
+        log.warning("hetzner.label_missing", ref=found["id"])
+        return None
+    instance = found["labels"].get(INSTANCE_LABEL)
     return Machine(
-        server_id=UUID(labels[SERVER_LABEL]),
+        server_id=server_id,
         instance_id=UUID(instance) if instance else None,
         ref=str(found["id"]),
         state=_STATES.get(found["status"], ServerState.CREATING),

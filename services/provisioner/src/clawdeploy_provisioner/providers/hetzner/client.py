@@ -12,7 +12,7 @@ from clawdeploy_provisioner.providers.cloud.client import CloudClient, CloudUnav
 BASE_URL = "https://api.hetzner.cloud/v1"
 PER_PAGE = 50
 _CALLS, _PER_SECOND = 3600, 1.0
-SOLD_OUT = frozenset({"resource_unavailable", "placement_error", "resource_limit_exceeded"})
+SOLD_OUT = frozenset({"resource_unavailable", "placement_error"})
 
 
 class HetznerClient(CloudClient):

@@ -1,0 +1,122 @@
+"""Death at a chosen moment, in this process: from then on nothing of the dead one reaches the database or the wire."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+from httpx import AsyncBaseTransport, ConnectError, Request, Response
+from sqlalchemy import event
+
+from clawdeploy_common.database import Database
+from clawdeploy_provisioner.operations.drive import Drive
+
+_NUMBER = re.compile(r"/[0-9]+(?=/|$)")
+
+
+class Life:
+    """One life of a provisioner; it ends at the first of its moments that is reached, and what it did not commit is lost."""
+
+    def __init__(self, moments: set[str], seen: list[str]) -> None:
+        self.died = asyncio.Event()
+        self.died_at: str | None = None
+        self._moments = moments
+        self._seen = seen
+
+    async def reach(self, moment: str) -> None:
+        """Reach a moment, and perhaps no other."""
+        if self.died.is_set():
+            await asyncio.Event().wait()
+        self._seen.append(moment)
+        if moment in self._moments:
+            self.died_at = moment
+            self.died.set()
+            await asyncio.Event().wait()
+
+    def require(self) -> None:
+        """Raise for everything that a dead one still tries."""
+        if self.died.is_set():
+            raise ConnectionError("this process is dead")
+
+    def holds(self, database: Database) -> None:
+        """Let nothing be written in its name after its end."""
+        engine = database.owner.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda *_: self.require())
+        event.listen(engine, "commit", lambda *_: self.require())
+
+
+class Late:
+    """One call that is held up on its way, long after whoever made it has given it up, and takes effect when it is released."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.reached = asyncio.Event()
+        self.over = asyncio.Event()
+        self._released = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
+
+    def release(self) -> None:
+        """Let it go on."""
+        self._released.set()
+
+    def takes(self, name: str) -> bool:
+        """Whether this call is the one; there is one only."""
+        return name == self.name and not self.reached.is_set()
+
+    def carry(self, inner: AsyncBaseTransport, request: Request) -> None:
+        """Keep it for later."""
+        self._sending = asyncio.create_task(self._send(inner, request))
+        self.reached.set()
+
+    async def _send(self, inner: AsyncBaseTransport, request: Request) -> None:
+        await self._released.wait()
+        response = await inner.handle_async_request(request)
+        await response.aread()
+        self.over.set()
+
+
+class Wire(AsyncBaseTransport):
+    """The way to one outside API: every call is two moments, "before GET /servers/#" and "after GET /servers/#"."""
+
+    def __init__(
+        self, inner: AsyncBaseTransport, life: Life, *, count: Callable[[str], None], late: list[Late]
+    ) -> None:
+        self._inner = inner
+        self._life = life
+        self._count = count
+        self._late = late
+
+    async def handle_async_request(self, request: Request) -> Response:
+        """Call, unless dead."""
+        name = f"{request.method} {_NUMBER.sub('/#', request.url.path)}"
+        await self._life.reach(f"before {name}")
+        if self._life.died.is_set():
+            raise ConnectError("this process is dead")
+        self._count(name)
+        for late in self._late:
+            if late.takes(name):
+                late.carry(self._inner, request)
+                await asyncio.Event().wait()
+        response = await self._inner.handle_async_request(request)
+        await self._life.reach(f"after {name}")
+        return response
+
+
+def watch_steps(reach: Callable[[str], Any]) -> Callable[[], None]:
+    """Make the engine's own steps moments (doing, did, told, undoing, undid); returns what undoes it."""
+    attempt, end = Drive._attempt, Drive._end  # pyright: ignore[reportPrivateUsage]
+
+    async def watched_attempt(self: Drive, row: Any, context: Any, verb: Any, *, undoing: bool) -> None:
+        await reach(f"{'undoing' if undoing else 'doing'} {row.name}")
+        await attempt(self, row, context, verb, undoing=undoing)
+
+    async def watched_end(self: Drive, row: Any, record: Any, *, state: str) -> None:
+        await reach(f"{'undid' if state == 'compensated' else 'did'} {row.name}")
+        await end(self, row, record, state=state)
+        await reach(f"told {row.name}")
+
+    def undo() -> None:
+        Drive._attempt, Drive._end = attempt, end  # pyright: ignore[reportPrivateUsage]
+
+    Drive._attempt, Drive._end = watched_attempt, watched_end  # pyright: ignore[reportPrivateUsage]
+    return undo
