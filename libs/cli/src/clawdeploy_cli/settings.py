@@ -8,7 +8,7 @@ from pydantic import AliasChoices, AliasPath, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8787
-CLOUDS = ("hetzner",)
+CLOUDS = ("hetzner", "digitalocean")
 ENV_FILE_VARIABLE = "CLAWDEPLOY_ENV_FILE"
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 OPENROUTER_BASE_URL = "https://openrouter.ai/api/v1"
@@ -55,6 +55,9 @@ class CliSettings(BaseSettings):
     hetzner_api_token: Annotated[
         SecretStr | None, Field(validation_alias=AliasChoices("HETZNER_API_TOKEN", "HCLOUD_TOKEN"))
     ] = None
+    digitalocean_token: Annotated[
+        SecretStr | None, Field(validation_alias=AliasChoices("DIGITALOCEAN_API_TOKEN", "DIGITALOCEAN_TOKEN"))
+    ] = None
     openclaw_image: Annotated[str | None, Field(validation_alias="OPENCLAW_IMAGE")] = None
     log_format: Annotated[str, Field(validation_alias="CLAWDEPLOY_LOG_FORMAT")] = "json"
 
@@ -72,7 +75,13 @@ class CliSettings(BaseSettings):
     @property
     def real_clouds(self) -> tuple[str, ...]:
         """The clouds whose account was given."""
-        return ("hetzner",) if self.hetzner_api_token else ()
+        return tuple(self.cloud_tokens)
+
+    @property
+    def cloud_tokens(self) -> dict[str, SecretStr]:
+        """The accounts' tokens, by cloud."""
+        given = {"hetzner": self.hetzner_api_token, "digitalocean": self.digitalocean_token}
+        return {name: token for name, token in given.items() if token}
 
     @property
     def tuning(self) -> dict[str, str]:

@@ -83,9 +83,11 @@ def _hetzner(options: argparse.Namespace) -> HetznerSettings:
 
 
 def _digitalocean(options: argparse.Namespace) -> DigitalOceanSettings:
+    script = agent_player(options.state.parent / "digitalocean-disks")
     return DigitalOceanSettings(
         **_cloud(options, variable=DIGITALOCEAN_TOKEN),
         requests_per_minute=options.requests_per_minute,
+        machine=lambda server_id: HollowMachine(server_id, script=script),
     )
 
 

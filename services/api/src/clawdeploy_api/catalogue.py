@@ -107,6 +107,25 @@ PROVIDERS = (
     Provider(id="docker", name="Docker", regions=("local",)),
     Provider(id="process", name="This machine", regions=("local",)),
     Provider(id="hetzner", name="Hetzner Cloud", regions=("nbg1", "fsn1", "hel1", "ash", "hil", "sin")),
+    Provider(
+        id="digitalocean",
+        name="DigitalOcean",
+        regions=(
+            "nyc3",
+            "nyc1",
+            "nyc2",
+            "sfo3",
+            "sfo2",
+            "tor1",
+            "atl1",
+            "ams3",
+            "fra1",
+            "lon1",
+            "blr1",
+            "sgp1",
+            "syd1",
+        ),
+    ),
 )
 PLANS = (
     Plan(id="free", name="Free", max_instances=0, memory_mb=2048, cpu_millis=1000, llm_limit_micros=1_000_000),

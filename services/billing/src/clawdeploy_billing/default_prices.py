@@ -7,7 +7,7 @@ from clawdeploy_events.billing import Price
 
 _OURS = ("process", "docker")
 """The operator's own machines."""
-_RENTED = ("hetzner",)
+_RENTED = ("hetzner", "digitalocean")
 
 
 def _prices(plan: str, *, cost: int, charge: int) -> list[Price]:

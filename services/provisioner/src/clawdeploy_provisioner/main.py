@@ -14,6 +14,7 @@ from clawdeploy_common.http import AsyncClient, Limits
 from clawdeploy_common.service import Service
 from clawdeploy_common.telemetry import traced
 from clawdeploy_provisioner.agents import Agents
+from clawdeploy_provisioner.clouds import Clouds, max_hourly
 from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
 from clawdeploy_provisioner.endpoints.fleet import fleet_router
@@ -34,12 +35,8 @@ from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.orphans import Orphans
-from clawdeploy_provisioner.providers.cloud.provider import CloudProvider
-from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.docker.provider import DockerProvider
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
-from clawdeploy_provisioner.providers.hetzner.account import HetznerAccount
-from clawdeploy_provisioner.providers.hetzner.client import HetznerClient
 from clawdeploy_provisioner.providers.measured import measured
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
@@ -61,38 +58,17 @@ def create_providers(
     settings: ProvisionerSettings, http: AsyncClient, *, database: Database, secrets: SecretStore, ssh: SshSessions
 ) -> dict[str, Provider]:
     """The providers that are switched on, by name; raises ValueError for an unknown one, or one without its token."""
+    agents = AgentRegistry(database, secrets)
+    clouds = Clouds(settings=settings, http=http, database=database, agents=agents, ssh=ssh)
     makers: dict[str, Callable[[], Provider]] = {
         "process": lambda: ProcessProvider(_process_settings(settings), http=http),
         "docker": lambda: DockerProvider(_docker_settings(settings), http=http),
-        "hetzner": lambda: _hetzner(
-            settings, http, database=database, agents=AgentRegistry(database, secrets), ssh=ssh
-        ),
+        **clouds.makers,
     }
     unknown = [name for name in settings.provider_names if name not in makers]
     if unknown:
         raise ValueError(f"unknown providers {', '.join(unknown)}; known are {', '.join(makers)}")
     return {name: makers[name]() for name in settings.provider_names}
-
-
-def _hetzner(
-    settings: ProvisionerSettings, http: AsyncClient, *, database: Database, agents: AgentRegistry, ssh: SshSessions
-) -> CloudProvider:
-    if settings.hetzner_api_token is None:
-        raise ValueError("provider hetzner needs HETZNER_API_TOKEN")
-    chosen = _cloud_settings(settings, image=settings.hetzner_image, max_hourly=settings.hetzner_max_hourly)
-    client = HetznerClient(http, database, token=settings.hetzner_api_token, base_url=settings.hetzner_base_url)
-    return CloudProvider("hetzner", chosen, account=HetznerAccount(client, chosen), agents=agents, ssh=ssh)
-
-
-def _cloud_settings(settings: ProvisionerSettings, *, image: str, max_hourly: Decimal) -> CloudSettings:
-    return CloudSettings(
-        platform=settings.platform_id,
-        control_plane_url=settings.public_url,
-        image=image,
-        max_hourly=max_hourly,
-        heartbeat=timedelta(seconds=settings.agent_heartbeat_seconds),
-        visibility_lag=timedelta(seconds=settings.cloud_visibility_seconds),
-    )
 
 
 def _docker_settings(settings: ProvisionerSettings) -> DockerSettings:
@@ -206,7 +182,7 @@ def _parts(
 
 def _hourly(parts: Parts) -> dict[str, Decimal]:
     """The most a server may cost an hour; nothing where the machines are the operator's own."""
-    limits = {"hetzner": parts.settings.hetzner_max_hourly}
+    limits = max_hourly(parts.settings)
     return {name: limits.get(name, Decimal(0)) for name in parts.providers}
 
 

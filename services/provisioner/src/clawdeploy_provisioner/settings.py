@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_provisioner.encryption import EncryptionKeys
+from clawdeploy_provisioner.providers.digitalocean.client import BASE_URL as DIGITALOCEAN_URL
 from clawdeploy_provisioner.providers.docker.settings import LOCAL_HOST, OFFICIAL_IMAGE, DockerHost
 from clawdeploy_provisioner.providers.hetzner.client import BASE_URL as HETZNER_URL
 
@@ -46,6 +47,12 @@ class ProvisionerSettings(ServiceSettings):
     hetzner_base_url: str = HETZNER_URL
     hetzner_image: str = "ubuntu-24.04"
     hetzner_max_hourly: Annotated[Decimal, Field(gt=0)] = Decimal("0.10")
+    digitalocean_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("DIGITALOCEAN_API_TOKEN", "DIGITALOCEAN_TOKEN")
+    )
+    digitalocean_base_url: str = DIGITALOCEAN_URL
+    digitalocean_image: str = "ubuntu-24-04-x64"
+    digitalocean_max_hourly: Annotated[Decimal, Field(gt=0)] = Decimal("0.10")
     cloud_visibility_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0
     cloud_inventory_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 30.0
     operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0

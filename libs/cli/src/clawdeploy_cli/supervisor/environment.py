@@ -24,7 +24,8 @@ _OUTSIDE = (
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
 )
-_CLOUD_TOKENS = {"hetzner": "HCLOUD_TOKEN"}
+_CLOUD_TOKENS = {"hetzner": "HCLOUD_TOKEN", "digitalocean": "DIGITALOCEAN_TOKEN"}
+_CLOUD_PATHS = {"hetzner": "/v1", "digitalocean": "/v2"}
 _REACHES_OUT = frozenset({"provisioner", "billing"})
 
 
@@ -112,14 +113,13 @@ def cloud_token(name: str, around: Surroundings) -> dict[str, str]:
 
 def _clouds(around: Surroundings) -> dict[str, str]:
     """The real account where a token was given, else the stand-in; our label in it names this home."""
-    token = around.settings.hetzner_api_token
     home = hashlib.sha256(str(around.home.path).encode()).hexdigest()[:16]
     found = {"CLAWDEPLOY_PLATFORM_ID": f"home-{home}"} if "CLAWDEPLOY_PLATFORM_ID" not in os.environ else {}
-    if token is not None:
-        found["HCLOUD_TOKEN"] = token.get_secret_value()
-    if "hetzner" in around.settings.emulated:
-        found |= cloud_token("hetzner", around)
-        found["CLAWDEPLOY_HETZNER_BASE_URL"] = f"http://{LOOPBACK}:{around.ports.hetzner}/v1"
+    for name, token in around.settings.cloud_tokens.items():
+        found[_CLOUD_TOKENS[name]] = token.get_secret_value()
+    for name in around.settings.emulated:
+        address = f"http://{LOOPBACK}:{getattr(around.ports, name)}{_CLOUD_PATHS[name]}"
+        found |= cloud_token(name, around) | {f"CLAWDEPLOY_{name.upper()}_BASE_URL": address}
         found["CLAWDEPLOY_CLOUD_INVENTORY_SECONDS"] = os.environ.get("CLAWDEPLOY_CLOUD_INVENTORY_SECONDS", "5")
     return found
 

@@ -1,0 +1,69 @@
+"""The cloud accounts that are connected, put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from clawdeploy_common.database import Database
+from clawdeploy_common.http import AsyncClient
+from clawdeploy_provisioner.on_server.registry import AgentRegistry
+from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
+from clawdeploy_provisioner.providers.cloud.account import CloudAccount
+from clawdeploy_provisioner.providers.cloud.provider import CloudProvider
+from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
+from clawdeploy_provisioner.providers.digitalocean.account import DigitalOceanAccount
+from clawdeploy_provisioner.providers.digitalocean.client import DigitalOceanClient
+from clawdeploy_provisioner.providers.hetzner.account import HetznerAccount
+from clawdeploy_provisioner.providers.hetzner.client import HetznerClient
+from clawdeploy_provisioner.settings import ProvisionerSettings
+
+
+def max_hourly(settings: ProvisionerSettings) -> dict[str, Decimal]:
+    """The most a server may cost an hour, by cloud, net in the account's currency."""
+    return {"hetzner": settings.hetzner_max_hourly, "digitalocean": settings.digitalocean_max_hourly}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clouds:
+    """Makes the providers of clouds; each raises ValueError without its token."""
+
+    settings: ProvisionerSettings
+    http: AsyncClient
+    database: Database
+    agents: AgentRegistry
+    ssh: SshSessions
+
+    @property
+    def makers(self) -> dict[str, Callable[[], CloudProvider]]:
+        """By name."""
+        return {"hetzner": self._hetzner, "digitalocean": self._digitalocean}
+
+    def _hetzner(self) -> CloudProvider:
+        token = self.settings.hetzner_api_token
+        if token is None:
+            raise ValueError("provider hetzner needs HETZNER_API_TOKEN")
+        chosen = self._chosen("hetzner", image=self.settings.hetzner_image)
+        client = HetznerClient(self.http, self.database, token=token, base_url=self.settings.hetzner_base_url)
+        return self._provider("hetzner", chosen, HetznerAccount(client, chosen))
+
+    def _digitalocean(self) -> CloudProvider:
+        token = self.settings.digitalocean_token
+        if token is None:
+            raise ValueError("provider digitalocean needs DIGITALOCEAN_API_TOKEN")
+        chosen = self._chosen("digitalocean", image=self.settings.digitalocean_image)
+        client = DigitalOceanClient(self.http, self.database, token=token, base_url=self.settings.digitalocean_base_url)
+        return self._provider("digitalocean", chosen, DigitalOceanAccount(client, chosen))
+
+    def _chosen(self, name: str, *, image: str) -> CloudSettings:
+        return CloudSettings(
+            platform=self.settings.platform_id,
+            control_plane_url=self.settings.public_url,
+            image=image,
+            max_hourly=max_hourly(self.settings)[name],
+            heartbeat=timedelta(seconds=self.settings.agent_heartbeat_seconds),
+            visibility_lag=timedelta(seconds=self.settings.cloud_visibility_seconds),
+        )
+
+    def _provider(self, name: str, chosen: CloudSettings, account: CloudAccount) -> CloudProvider:
+        return CloudProvider(name, chosen, account=account, agents=self.agents, ssh=self.ssh)

@@ -1,0 +1,1 @@
+"""DigitalOcean: Droplets of the operator's account, reached through their own agents."""
