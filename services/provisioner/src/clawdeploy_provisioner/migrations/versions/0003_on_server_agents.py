@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clawdeploy_common.schema import run_file
+from alembic import op
 
 revision = "0003"
 down_revision = "0002"
@@ -12,4 +12,5 @@ depends_on = None
 
 def upgrade() -> None:
     """Add tables; the web role gets no right to any of them."""
-    run_file(Path(__file__).parents[1] / "0003.sql")
+    for statement in (Path(__file__).parent.parent / "0003.sql").read_text().split(";\n\n"):
+        op.execute(statement.rstrip().rstrip(";"))
