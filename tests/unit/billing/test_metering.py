@@ -1,5 +1,6 @@
 """Which meters follow from the facts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID, uuid4
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from clawdeploy_billing.metering import Moment, Outcome, Segment, ServerFacts, amounts, segments
 from clawdeploy_billing.pricing import PriceBook, PriceBookVersion, PriceMissing, Rates
-from clawdeploy_billing.rounding import PER_SECOND, BillingRule
+from clawdeploy_billing.rounding import PER_SECOND, BillingRule, rule_of
+from clawdeploy_emulators.cloud.rentals import Rate, Rental
+from clawdeploy_emulators.digitalocean.charging import charge
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -115,6 +118,28 @@ def test_begun_hours_are_counted_once_however_often_the_price_changes() -> None:
     due = [amounts(s, accepted_at=START, rule=BEGUN_HOURS) for s in found]
     assert [a.cost_seconds for a in due] == [2 * 3600, 4 * 3600]
     assert [a.seconds for a in due] == [5_400, 4 * 3600]
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [(30 / 3600, 10_000), (0.5, 10_000), (2, 35_720), (400, 7_144_000), (27 * 24, 648 * 17_860)],
+)
+def test_a_droplet_costs_what_digitalocean_bills_however_its_life_is_cut(hours: float, expected: int) -> None:
+    """INVARIANT: the cost book equals the provider's bill: a cent at least, rounded once, whoever pays for which part."""
+    facts = replace(life(requested=at(hours / 3), destroyed=at(hours)), provider="digitalocean")
+    rates = Rates(cost_micros_per_hour=17_860, charge_micros_per_hour=20_000)
+    book = PriceBook([replace(version(1, hours=-9), rates={("digitalocean", "basic"): rates})])
+    cost = sum(amounts(s, accepted_at=START, rule=rule_of("digitalocean")).cost_micros for s in segments(facts, book))
+    rate = Rate(hourly_micros=17_860, monthly_micros=12_000_000)
+    gone = START + hours * HOUR
+    rental = Rental(server_id="1", name="a", item="s", place="nyc3", rate=rate, since=START, until=gone)
+    assert cost == charge(rental, gone) == expected
+
+
+def test_a_month_costs_its_cap_and_the_next_counts_anew() -> None:
+    """INVARIANT: January from the 5th on (648 h) is below the cap of 672 h, February (28 days) is at it, March is above."""
+    rule = rule_of("digitalocean")
+    assert rule.cost(START, datetime(2026, 4, 1, tzinfo=UTC), per_hour=1_000_000) == (648 + 672 + 672) * 1_000_000
 
 
 def test_every_segment_names_the_events_it_follows_from() -> None:

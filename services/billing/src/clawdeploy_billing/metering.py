@@ -92,11 +92,13 @@ def amounts(segment: Segment, *, accepted_at: datetime, rule: BillingRule) -> Am
     until = segment.until or segment.since
     seconds = _difference(PER_SECOND, accepted_at, segment.since, until)
     cost_seconds = _difference(rule, accepted_at, segment.since, until)
+    cost_rate = segment.rates.cost_micros_per_hour
+    cost = rule.cost(accepted_at, until, per_hour=cost_rate) - rule.cost(accepted_at, segment.since, per_hour=cost_rate)
     charge_seconds = seconds if segment.rates.charge_micros_per_hour else 0
     return Amounts(
         seconds=seconds,
         cost_seconds=cost_seconds,
-        cost_micros=micros(cost_seconds, per_hour=segment.rates.cost_micros_per_hour),
+        cost_micros=cost,
         charge_seconds=charge_seconds,
         charge_micros=micros(charge_seconds, per_hour=segment.rates.charge_micros_per_hour),
     )

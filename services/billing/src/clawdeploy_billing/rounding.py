@@ -1,7 +1,8 @@
 """How time becomes money: pure integer arithmetic, by the rounding of whoever sends the bill."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 SECONDS_PER_HOUR = 3600
 _SECOND = timedelta(seconds=1)
@@ -9,21 +10,51 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class BillingRule:
-    """A provider's rounding: time counts in units of ``unit_seconds``, a begun unit counts whole when ``begun_counts``."""
+    """A provider's rounding: time counts in units of ``unit_seconds``, a begun unit counts whole when ``begun_counts``.
+
+    A server costs ``least_micros`` and ``least_seconds`` at least. Where ``month_hours`` is set, each calendar month (UTC) counts by
+    itself and costs that many hours at most.
+    """
 
     unit_seconds: int = 1
     begun_counts: bool = False
+    least_seconds: int = 0
+    least_micros: int = 0
+    month_hours: int | None = None
 
     def seconds(self, elapsed: int) -> int:
         """Billed seconds of a server that has existed for ``elapsed`` seconds."""
         units = -(-elapsed // self.unit_seconds) if self.begun_counts else elapsed // self.unit_seconds
         return units * self.unit_seconds
 
+    def cost(self, since: datetime, until: datetime, *, per_hour: int) -> int:
+        """Micro-units for a server from its beginning until a moment; 0 at its beginning."""
+        if until <= since:
+            return 0
+        until = max(until, since + self.least_seconds * _SECOND)
+        spans = [(since, until)] if self.month_hours is None else list(_months(since, until))
+        counted = (self._capped(self.seconds(elapsed_seconds(begin, end))) for begin, end in spans)
+        return max(self.least_micros, sum(micros(seconds, per_hour=per_hour) for seconds in counted))
+
+    def _capped(self, seconds: int) -> int:
+        return seconds if self.month_hours is None else min(seconds, self.month_hours * SECONDS_PER_HOUR)
+
+
+def _months(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+    while since < until:
+        first = since.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        following = (first + timedelta(days=32)).replace(day=1)
+        yield since, min(following, until)
+        since = following
+
 
 PER_SECOND = BillingRule()
-BEGUN_HOURS = BillingRule(unit_seconds=SECONDS_PER_HOUR, begun_counts=True)
-RULES = {"process": PER_SECOND, "docker": PER_SECOND, "hetzner": BEGUN_HOURS}
-"""By provider. Hetzner: docs.hetzner.com/cloud/billing/faq, a few minutes are billed as a full hour."""
+BEGUN_HOURS = BillingRule(unit_seconds=SECONDS_PER_HOUR, begun_counts=True, month_hours=624)
+DROPLETS = BillingRule(least_seconds=60, least_micros=10_000, month_hours=672)
+RULES = {"process": PER_SECOND, "docker": PER_SECOND, "hetzner": BEGUN_HOURS, "digitalocean": DROPLETS}
+"""By provider. Hetzner: docs.hetzner.com/cloud/billing/faq, a few minutes are billed as a full hour. DigitalOcean: by the second since
+1 January 2026, 60 seconds and one cent at least, a month 28 days at most. Both publish hourly and monthly prices rounded on their own:
+a month at its cap agrees with the monthly price to the rounding of the hourly one."""
 
 
 def rule_of(provider: str) -> BillingRule:
