@@ -70,6 +70,15 @@ class Cloud:
     async def everything(self) -> list[str]:
         return [name for path, key in self.kind.holds for name in await self.names(path, key)]
 
+    async def asks(self, path: str) -> dict[str, Any]:
+        """A route of the provisioner, asked by an operator."""
+        tokens = self.platform.service.tokens
+        headers = {"Authorization": f"Bearer {tokens.issue('provisioner', operator=True)}"}
+        async with AsyncClient(transport=ASGITransport(self.platform.app), base_url="http://provisioner") as inside:
+            answer = await inside.get(path, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     async def fault(self, **fault: Any) -> None:
         answer = await self.http.put("/_emulator/faults", json=[fault], headers=BEARER)
         assert answer.status_code < 300, answer.text

@@ -53,6 +53,14 @@ async def test_a_deployment_runs_by_its_agents_word_and_leaves_the_account_as_it
     assert {rule["protocol"] for rule in firewall["outbound_rules"]} == {"tcp", "udp", "icmp"}
     (row,) = await cloud.platform.rows("SELECT host, provider_ref FROM servers")
     assert (row.host, row.provider_ref) == (_public(droplet), str(droplet["id"]))
+    seen = await cloud.asks("/internal/operator/providers/digitalocean")
+    assert (seen["account"]["status"], seen["emulated"]) == ("active", False)
+    assert [each["host"] for each in seen["servers"]] == [_public(droplet)]
+    assert (
+        seen["regions"][0]["id"],
+        seen["servers"][0]["size"],
+        seen["images"][-2]["id"],
+    ) == ("nyc3", "s-1vcpu-2gb", "ubuntu-24-04-x64")
     await cloud.destroyed(instance)
     assert await cloud.everything() == [PLATFORM_TAG]
 

@@ -39,6 +39,10 @@ async def test_a_deployment_runs_by_its_agents_word_and_leaves_the_account_as_it
     assert await cloud.everything() == [f"clawdeploy-{server_id}"] * 3
     (started,) = [data for name, data in await cloud.platform.events(instance.id) if name == "instance.started.v1"]
     assert started["probe_url"] is None
+    seen = await cloud.asks("/internal/operator/providers/hetzner")
+    assert [each["name"] for each in seen["servers"]] == [f"clawdeploy-{server_id}"]
+    assert {"nbg1", "fsn1"} <= {each["id"] for each in seen["regions"]}
+    assert "ubuntu-24.04" in {each["id"] for each in seen["images"]}
     await cloud.destroyed(instance)
     assert await cloud.everything() == []
     assert await cloud.platform.rows("SELECT 1 FROM agent_configurations") == []

@@ -16,6 +16,7 @@ from clawdeploy_api.endpoints import (
     admin,
     agent,
     catalogue,
+    clouds,
     cost,
     events,
     fleet,
@@ -143,7 +144,20 @@ def _operation_id(route: APIRoute) -> str:
 
 def _versioned() -> APIRouter:
     router = APIRouter(prefix="/v1", dependencies=[Depends(only_known_query)])
-    for part in (instances, actions, agent, operations, events, cost, catalogue, accounts, admin, fleet, on_server):
+    for part in (
+        instances,
+        actions,
+        agent,
+        operations,
+        events,
+        cost,
+        catalogue,
+        accounts,
+        admin,
+        fleet,
+        clouds,
+        on_server,
+    ):
         router.include_router(part.router)
     router.include_router(operations.deployments)
     return router

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from pydantic import SecretStr
+
 from clawdeploy_common.database import Database
 from clawdeploy_common.http import AsyncClient
 from clawdeploy_provisioner.on_server.registry import AgentRegistry
@@ -12,16 +14,31 @@ from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
 from clawdeploy_provisioner.providers.cloud.account import CloudAccount
 from clawdeploy_provisioner.providers.cloud.provider import CloudProvider
 from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
+from clawdeploy_provisioner.providers.cloud.survey import Surveyor
 from clawdeploy_provisioner.providers.digitalocean.account import DigitalOceanAccount
 from clawdeploy_provisioner.providers.digitalocean.client import DigitalOceanClient
+from clawdeploy_provisioner.providers.digitalocean.survey import survey as survey_digitalocean
 from clawdeploy_provisioner.providers.hetzner.account import HetznerAccount
 from clawdeploy_provisioner.providers.hetzner.client import HetznerClient
+from clawdeploy_provisioner.providers.hetzner.survey import survey as survey_hetzner
 from clawdeploy_provisioner.settings import ProvisionerSettings
 
 
 def max_hourly(settings: ProvisionerSettings) -> dict[str, Decimal]:
     """The most a server may cost an hour, by cloud, net in the account's currency."""
     return {"hetzner": settings.hetzner_max_hourly, "digitalocean": settings.digitalocean_max_hourly}
+
+
+def surveyors(settings: ProvisionerSettings, http: AsyncClient, database: Database) -> dict[str, Surveyor]:
+    """What looks at each connected account as a whole, by cloud."""
+    found: dict[str, Surveyor] = {}
+    if settings.hetzner_api_token is not None:
+        hetzner = _hetzner_client(settings, http, database, settings.hetzner_api_token)
+        found["hetzner"] = lambda: survey_hetzner(hetzner)
+    if settings.digitalocean_token is not None:
+        digitalocean = _digitalocean_client(settings, http, database, settings.digitalocean_token)
+        found["digitalocean"] = lambda: survey_digitalocean(digitalocean)
+    return {name: surveyor for name, surveyor in found.items() if name in settings.cloud_names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +61,7 @@ class Clouds:
         if token is None:
             raise ValueError("provider hetzner needs HETZNER_API_TOKEN")
         chosen = self._chosen("hetzner", image=self.settings.hetzner_image)
-        client = HetznerClient(self.http, self.database, token=token, base_url=self.settings.hetzner_base_url)
+        client = _hetzner_client(self.settings, self.http, self.database, token)
         return self._provider("hetzner", chosen, HetznerAccount(client, chosen))
 
     def _digitalocean(self) -> CloudProvider:
@@ -52,7 +69,7 @@ class Clouds:
         if token is None:
             raise ValueError("provider digitalocean needs DIGITALOCEAN_API_TOKEN")
         chosen = self._chosen("digitalocean", image=self.settings.digitalocean_image)
-        client = DigitalOceanClient(self.http, self.database, token=token, base_url=self.settings.digitalocean_base_url)
+        client = _digitalocean_client(self.settings, self.http, self.database, token)
         return self._provider("digitalocean", chosen, DigitalOceanAccount(client, chosen))
 
     def _chosen(self, name: str, *, image: str) -> CloudSettings:
@@ -67,3 +84,15 @@ class Clouds:
 
     def _provider(self, name: str, chosen: CloudSettings, account: CloudAccount) -> CloudProvider:
         return CloudProvider(name, chosen, account=account, agents=self.agents, ssh=self.ssh)
+
+
+def _hetzner_client(
+    settings: ProvisionerSettings, http: AsyncClient, database: Database, token: SecretStr
+) -> HetznerClient:
+    return HetznerClient(http, database, token=token, base_url=settings.hetzner_base_url)
+
+
+def _digitalocean_client(
+    settings: ProvisionerSettings, http: AsyncClient, database: Database, token: SecretStr
+) -> DigitalOceanClient:
+    return DigitalOceanClient(http, database, token=token, base_url=settings.digitalocean_base_url)

@@ -14,9 +14,10 @@ from clawdeploy_common.http import AsyncClient, Limits
 from clawdeploy_common.service import Service
 from clawdeploy_common.telemetry import traced
 from clawdeploy_provisioner.agents import Agents
-from clawdeploy_provisioner.clouds import Clouds, max_hourly
+from clawdeploy_provisioner.clouds import Clouds, max_hourly, surveyors
 from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
+from clawdeploy_provisioner.endpoints.clouds import clouds_router
 from clawdeploy_provisioner.endpoints.fleet import fleet_router
 from clawdeploy_provisioner.endpoints.on_server import on_server_router
 from clawdeploy_provisioner.endpoints.operators import operator_router
@@ -137,6 +138,7 @@ def build(
         sealing_router(service.database, parts.resealing),
         on_server_router(_desk(parts)),
         fleet_router(service.database, emulated=settings.emulated, hourly=_hourly(parts)),
+        clouds_router(surveyors(settings, http, service.database), emulated=settings.emulated),
     ]
     return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)
 
