@@ -223,6 +223,15 @@ def test_a_running_agent_that_is_not_well_is_not_shown_as_well(platform: SmallPl
     assert [("running, " + word) in shown[process] for process, word in zip(shown, SEEN, strict=True)] == [True] * 3
 
 
+def test_an_agent_at_a_stand_in_is_shown_as_such(platform: SmallPlatform) -> None:
+    claw("deploy", "demo", "--wait")
+    [instance] = platform.instances.values()
+    assert "(emulated)" not in claw("ls").stdout + claw("show", "demo").stdout
+    instance.update(provider="hetzner", emulated=True)
+    assert "demo (emulated)" in claw("ls").stdout
+    assert "hetzner (emulated)" in claw("show", "demo").stdout
+
+
 def test_an_operation_behind_another_says_what_it_waits_for(platform: SmallPlatform) -> None:
     claw("deploy", "demo")
     [deploying] = platform.operations.values()

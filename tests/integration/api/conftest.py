@@ -31,7 +31,7 @@ async def database(postgres: Postgres, migrated_api: Database) -> AsyncGenerator
 @pytest.fixture
 async def platform(database: Database) -> AsyncGenerator[Platform]:
     """The gateway, with the bootstrap account."""
-    platform = Platform(settings_for(database))
+    platform = Platform(settings_for(database, clouds="hetzner,digitalocean", emulated_clouds="digitalocean"))
     await platform.start()
     yield platform
     await platform.stop()

@@ -18,6 +18,12 @@ async def test_a_created_instance_is_whole_and_pending(platform: Platform, tenan
     assert await tenant.get(answer.headers["location"]) == instance
 
 
+async def test_an_instance_at_a_stand_in_says_so(tenant: Tenant) -> None:
+    """INVARIANT: nobody takes an emulated server for a real one."""
+    shown = {name: (await tenant.create(provider=name))["emulated"] for name in ("digitalocean", "hetzner", "process")}
+    assert shown == {"digitalocean": True, "hetzner": False, "process": False}
+
+
 async def test_creating_puts_one_event_with_everything_a_deployment_needs_in_the_outbox(
     platform: Platform, tenant: Tenant
 ) -> None:

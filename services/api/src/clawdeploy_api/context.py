@@ -34,4 +34,11 @@ class Context:
     def show(self, row: Any, *, asked: UUID | None = None) -> Instance:
         """An instance as this caller sees it, with the operation it just asked for."""
         stale_after = timedelta(seconds=self.settings.stale_after_seconds)
-        return show(row, observed=self.observed.get(row.id), now=self.now, stale_after=stale_after, asked=asked)
+        return show(
+            row,
+            observed=self.observed.get(row.id),
+            now=self.now,
+            stale_after=stale_after,
+            emulated=self.settings.emulated_clouds,
+            asked=asked,
+        )

@@ -1,5 +1,6 @@
 """From an instance's row to what people see of it."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,10 +23,17 @@ API_KEY_PREFIX = "api_key."  # pragma: allowlist secret
 
 
 def show(
-    row: Any, *, observed: Observation | None, now: datetime, stale_after: timedelta, asked: UUID | None = None
+    row: Any,
+    *,
+    observed: Observation | None,
+    now: datetime,
+    stale_after: timedelta,
+    emulated: Collection[str],
+    asked: UUID | None = None,
 ) -> Instance:
     """An instance; ``observed`` is monitor's newest word, fresher than the event it may not have had a reason to send.
 
+    ``emulated`` are the providers that a stand-in plays.
     Its operation is the one just ``asked`` for, else the one that runs, else the one that waits.
     """
     observation = _observation(row, observed)
@@ -43,6 +51,7 @@ def show(
         model=row.model,
         channel=row.channel,
         provider=row.provider,
+        emulated=row.provider in emulated,
         plan=row.plan,
         region=row.region,
         status=shown.status,

@@ -50,6 +50,8 @@ def show_one(name: str, *, as_json: bool) -> None:
         print_json(instance)
         return
     shown = {**instance, "status": status_shown(instance)}
+    if instance.get("emulated"):
+        shown["provider"] = f"{instance['provider']} (emulated)"
     for field, label in _LABELS:
         if shown.get(field) not in {None, ""}:
             print_line(f"{label:<16}{shown[field]}")
@@ -83,7 +85,7 @@ def _step(operation: Json) -> str:
 def _row(item: Json) -> list[str]:
     return [
         word(item["slug"]),
-        word(item["name"]),
+        f"{word(item['name'])} (emulated)" if item.get("emulated") else word(item["name"]),
         status_shown(item),
         word(item["model"]),
         word(item["channel"]),

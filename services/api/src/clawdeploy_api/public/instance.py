@@ -119,6 +119,7 @@ class Instance(BaseModel):
                     "model": "gpt-5.2",
                     "channel": "telegram",
                     "provider": "process",
+                    "emulated": False,
                     "plan": "basic",
                     "region": "local",
                     "status": "running",
@@ -154,6 +155,7 @@ class Instance(BaseModel):
     model: str
     channel: str
     provider: str
+    emulated: bool = Field(description="the provider is a stand-in: no real cloud, no real machine")
     plan: str
     region: str
     status: Status
