@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, AliasPath, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8787
+LOCAL_DOCKER = "local=unix:///var/run/docker.sock"
 CLOUDS = ("hetzner", "digitalocean")
 ENV_FILE_VARIABLE = "CLAWDEPLOY_ENV_FILE"
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
@@ -52,6 +53,9 @@ class CliSettings(BaseSettings):
     process_port_first: Annotated[int | None, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_FIRST")] = None
     process_port_count: Annotated[int, Field(validation_alias="CLAWDEPLOY_PROCESS_PORT_COUNT", ge=1, le=400)] = 20
     emulated_clouds: Annotated[str, Field(validation_alias="CLAWDEPLOY_EMULATED_CLOUDS")] = ""
+    emulated_machines: Annotated[Literal["real", "hollow"], Field(validation_alias="CLAWDEPLOY_EMULATED_MACHINES")] = (
+        "real"
+    )
     hetzner_api_token: Annotated[
         SecretStr | None, Field(validation_alias=AliasChoices("HETZNER_API_TOKEN", "HCLOUD_TOKEN"))
     ] = None
@@ -82,6 +86,11 @@ class CliSettings(BaseSettings):
         """The accounts' tokens, by cloud."""
         given = {"hetzner": self.hetzner_api_token, "digitalocean": self.digitalocean_token}
         return {name: token for name, token in given.items() if token}
+
+    @property
+    def docker(self) -> str:
+        """The first of the Docker engines, on which emulated servers run."""
+        return self.tuning.get("CLAWDEPLOY_DOCKER_HOSTS", LOCAL_DOCKER).split(",")[0].partition("=")[2]
 
     @property
     def tuning(self) -> dict[str, str]:

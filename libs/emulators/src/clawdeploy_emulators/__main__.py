@@ -1,12 +1,18 @@
 """`python -m clawdeploy_emulators NAME --port N --state FILE`: serve a stand-in until told to stop."""
 
 import argparse
+import asyncio
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from clawdeploy_emulators.cloud.hollow_agent import agent_player
 from clawdeploy_emulators.cloud.machines import HollowMachine
 from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
+from clawdeploy_emulators.machines.container import ContainerMachine
+from clawdeploy_emulators.machines.engine import Engine, EngineTrouble
+from clawdeploy_emulators.machines.hypervisor import Hypervisor
 from clawdeploy_emulators.openrouter import OpenRouterSettings, create_openrouter
 from clawdeploy_emulators.ovh import OvhSettings, create_ovh
 from clawdeploy_emulators.serving import add_place, secret, serve
@@ -60,6 +66,19 @@ def _add_cloud(parser: argparse.ArgumentParser, *, variable: str) -> None:
     parser.add_argument("--action-seconds", type=float, default=2.0, help="how long one action takes")
     parser.add_argument("--visibility-seconds", type=float, default=0.0, help="how long listings lack a new server")
     parser.add_argument("--server-limit", type=int, default=300)
+    parser.add_argument("--machines", choices=["hollow", "real"], default="hollow", help="what stands behind a server")
+    parser.add_argument("--docker", default="unix:///var/run/docker.sock", help="the engine that runs real machines")
+    parser.add_argument(
+        "--tools", type=Path, help="folder whose openclaw-VERSION real machines have from the beginning"
+    )
+    parser.add_argument(
+        "--reach",
+        type=int,
+        action="append",
+        default=[],
+        metavar="PORT",
+        help="of this host's loopback, for real machines",
+    )
 
 
 def _cloud(options: argparse.Namespace, *, variable: str) -> dict[str, Any]:
@@ -70,24 +89,39 @@ def _cloud(options: argparse.Namespace, *, variable: str) -> dict[str, Any]:
         "action_seconds": options.action_seconds,
         "visibility_seconds": options.visibility_seconds,
         "server_limit": options.server_limit,
+        **(_hollow(options) if options.machines == "hollow" else _real(options)),
+    }
+
+
+def _hollow(options: argparse.Namespace) -> dict[str, Any]:
+    script = agent_player(options.state.parent / f"{options.emulator}-disks")
+    return {"machine": partial(HollowMachine, script=script)}
+
+
+def _real(options: argparse.Namespace) -> dict[str, Any]:
+    engine = Engine(options.docker)
+    try:
+        asyncio.run(engine.check())
+    except EngineTrouble as error:
+        raise SystemExit(str(error)) from None
+    hypervisor = Hypervisor(engine, state_file=options.state, ports=options.reach, tools=options.tools)
+    return {
+        "machine": partial(ContainerMachine, hypervisor=hypervisor),
+        "keep_machines": hypervisor.keep,
     }
 
 
 def _hetzner(options: argparse.Namespace) -> HetznerSettings:
-    script = agent_player(options.state.parent / "hetzner-disks")
     return HetznerSettings(
         **_cloud(options, variable=HETZNER_TOKEN),
         requests_per_hour=options.requests_per_hour,
-        machine=lambda server_id: HollowMachine(server_id, script=script),
     )
 
 
 def _digitalocean(options: argparse.Namespace) -> DigitalOceanSettings:
-    script = agent_player(options.state.parent / "digitalocean-disks")
     return DigitalOceanSettings(
         **_cloud(options, variable=DIGITALOCEAN_TOKEN),
         requests_per_minute=options.requests_per_minute,
-        machine=lambda server_id: HollowMachine(server_id, script=script),
     )
 
 

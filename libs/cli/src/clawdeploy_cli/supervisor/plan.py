@@ -19,6 +19,7 @@ from clawdeploy_cli.supervisor.environment import (
     Surroundings,
     base_environment,
     cloud_token,
+    outside_environment,
     service_environment,
 )
 from clawdeploy_cli.supervisor.readiness import http_ok, port_open
@@ -156,13 +157,28 @@ def _emulated_cloud(name: str, around: Surroundings) -> ProcessSpec:
     state = around.home.stand_in / f"{name}.sqlite"
     return ProcessSpec(
         name=f"{name}-stand-in",
-        argv=tuple(leashed([*argv, "--state", str(state)])),
-        environment={**base_environment(around.home), **cloud_token(name, around)},
+        argv=tuple(leashed([*argv, "--state", str(state), *_machines(around)])),
+        environment={**base_environment(around.home), **outside_environment(), **cloud_token(name, around)},
         log=around.home.logs / f"{name}-stand-in.log",
         address=f"http://{LOOPBACK}:{port}",
         is_ready=http_ok(LOOPBACK, port, "/healthz"),
         stop_stage=STAGE_STAND_IN,
     )
+
+
+def _machines(around: Surroundings) -> list[str]:
+    """What its servers are; real ones reach the gateway, and the stand-in of their model provider."""
+    settings, ports = around.settings, [around.ports.gateway] + ([around.ports.stand_in] if around.stand_in else [])
+    reach = [word for port in ports for word in ("--reach", str(port))]
+    return [
+        "--machines",
+        settings.emulated_machines,
+        "--docker",
+        settings.docker,
+        "--tools",
+        str(around.home.tools),
+        *reach,
+    ]
 
 
 def _service(name: str, around: Surroundings) -> ProcessSpec:

@@ -37,7 +37,7 @@ class Cloud:
         self.store = store
         self.calls = asyncio.Lock()
         self._effects = effects
-        self.machines = MachineRoom(settings.machine)
+        self.machines = MachineRoom(settings.machine, keep=settings.keep_machines)
 
     def now(self) -> datetime:
         """The stand-in's time, UTC."""

@@ -11,15 +11,29 @@ import structlog
 
 log = structlog.get_logger()
 
+Keep = Callable[[frozenset[str]], Awaitable[None]]
+"""Told which servers there are, removes the machines of others."""
+
 Script = Callable[[str, str], Awaitable[None]]
 """Plays what a machine would do, given its user data and its address, until it is cancelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstBoot:
+    """What a server is given when it comes up for the first time; ``address`` is empty for one without IPv4."""
+
+    user_data: str = ""
+    address: str = ""
+    hostname: str = ""
+    public_keys: tuple[str, ...] = ()
+    memory_mb: int = 2048
 
 
 class Machine(Protocol):
     """One machine. Each call returns when it is done; a power-off or delete of one that is off or gone is no error."""
 
-    async def boot(self, *, user_data: str, address: str) -> None:
-        """Come up for the first time, on this address, with this user data."""
+    async def boot(self, first: FirstBoot) -> None:
+        """Come up for the first time, with what it is given."""
         ...
 
     async def power_on(self) -> None:
@@ -30,7 +44,7 @@ class Machine(Protocol):
         """Stop at once; the disk stays."""
         ...
 
-    async def rebuild(self, *, user_data: str, address: str) -> None:
+    async def rebuild(self, first: FirstBoot) -> None:
         """Come up for the first time once more, on an empty disk."""
         ...
 
@@ -45,12 +59,12 @@ class HollowMachine:
     def __init__(self, server_id: str, *, script: Script | None = None) -> None:
         self._server_id = server_id
         self._script = script
-        self._given = ("", "")
+        self._first = FirstBoot()
         self._playing: asyncio.Task[None] | None = None
 
-    async def boot(self, *, user_data: str, address: str) -> None:
+    async def boot(self, first: FirstBoot) -> None:
         """Begin the script."""
-        self._given = (user_data, address)
+        self._first = first
         await self.power_on()
 
     async def power_on(self) -> None:
@@ -67,9 +81,9 @@ class HollowMachine:
                 await self._playing
             self._playing = None
 
-    async def rebuild(self, *, user_data: str, address: str) -> None:
+    async def rebuild(self, first: FirstBoot) -> None:
         """Begin the script anew."""
-        await self.boot(user_data=user_data, address=address)
+        await self.boot(first)
 
     async def delete(self) -> None:
         """End the script."""
@@ -77,7 +91,7 @@ class HollowMachine:
 
     async def _play(self, script: Script) -> None:
         try:
-            await script(*self._given)
+            await script(self._first.user_data, self._first.address)
         except Exception:
             log.warning("machine.script_failed", server_id=self._server_id, exc_info=True)
 
@@ -94,26 +108,41 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One thing to do with one machine; user data and address matter for boot and rebuild only."""
+    """One thing to do with one machine; ``first`` matters for boot and rebuild only."""
 
     server_id: str
     verb: Verb
-    user_data: str = ""
-    address: str = ""
+    first: FirstBoot = FirstBoot()
+
+
+async def keep_all(_server_ids: frozenset[str]) -> None:
+    """For machines that end with the stand-in."""
 
 
 class MachineRoom:
     """All machines of a cloud: orders for one machine are carried out one after the other."""
 
-    def __init__(self, build: Callable[[str], Machine]) -> None:
+    def __init__(self, build: Callable[[str], Machine], *, keep: Keep = keep_all) -> None:
         self._build = build
+        self._keep = keep
+        self._beginning: asyncio.Task[None] | None = None
         self._machines: dict[str, Machine] = {}
         self._last: dict[str, asyncio.Task[None]] = {}
+
+    def begin_with(self, server_ids: frozenset[str]) -> None:
+        """Remove machines of other servers; nothing that is ordered from now on is touched by it."""
+        self._beginning = asyncio.create_task(self._remove_others(server_ids))
+
+    async def _remove_others(self, server_ids: frozenset[str]) -> None:
+        try:
+            await self._keep(server_ids)
+        except Exception:
+            log.exception("machine.leftovers_stay")
 
     def obey(self, orders: list[Order]) -> None:
         """Begin with the orders and return at once; needs a running loop when there are any."""
         for order in orders:
-            before = self._last.get(order.server_id)
+            before = self._last.get(order.server_id, self._beginning)
             self._last[order.server_id] = asyncio.create_task(self._carry_out(order, before))
 
     async def close(self) -> None:
@@ -136,9 +165,9 @@ class MachineRoom:
 async def _do(machine: Machine, order: Order) -> None:
     match order.verb:
         case Verb.BOOT:
-            await machine.boot(user_data=order.user_data, address=order.address)
+            await machine.boot(order.first)
         case Verb.REBUILD:
-            await machine.rebuild(user_data=order.user_data, address=order.address)
+            await machine.rebuild(order.first)
         case Verb.POWER_ON:
             await machine.power_on()
         case Verb.POWER_OFF:

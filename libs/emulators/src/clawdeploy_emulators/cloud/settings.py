@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from clawdeploy_emulators.cloud.billing import Charge
-from clawdeploy_emulators.cloud.machines import HollowMachine, Machine
+from clawdeploy_emulators.cloud.machines import HollowMachine, Keep, Machine, keep_all
 
 
 def utc_now() -> datetime:
@@ -28,4 +28,5 @@ class CloudSettings:
     currency: str
     charge: Charge  # the provider's rounding
     machine: Callable[[str], Machine] = HollowMachine  # what a server is, by its id
+    keep_machines: Keep = keep_all  # what is done at the start with machines that are left over
     clock: Callable[[], datetime] = utc_now

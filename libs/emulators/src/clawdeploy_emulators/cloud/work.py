@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from clawdeploy_emulators.cloud.actions import Action, Actions
 from clawdeploy_emulators.cloud.documents import Document, Documents
-from clawdeploy_emulators.cloud.machines import Order, Verb
+from clawdeploy_emulators.cloud.machines import FirstBoot, Order, Verb
 from clawdeploy_emulators.cloud.rentals import Rentals
 from clawdeploy_emulators.faults import FaultKind
 
@@ -40,16 +40,26 @@ class Work:
         number = self.documents.next_id()
         return self.actions.begin(command, of=of, id_=number, after=after, length=length, **details)
 
-    def order(self, verb: Verb, server: Document) -> None:
-        """Have something done with a server's machine."""
-        self.orders.append(
-            Order(
-                server_id=str(server["id"]),
-                verb=verb,
-                user_data=server.get("user_data") or "",
-                address=server["ipv4"] or "",
-            )
+    def order(self, verb: Verb, server: Document, *, memory_mb: int) -> None:
+        """Have something done with a server's machine, which has so much memory."""
+        self.orders.append(Order(server_id=str(server["id"]), verb=verb, first=self._first_boot(server, memory_mb)))
+
+    def _first_boot(self, server: Document, memory_mb: int) -> FirstBoot:
+        return FirstBoot(
+            user_data=server.get("user_data") or "",
+            address=server["ipv4"] or "",
+            hostname=server.get("name") or str(server["id"]),
+            public_keys=tuple(self._public_keys(server)),
+            memory_mb=memory_mb,
         )
+
+    def _public_keys(self, server: Document) -> list[str]:
+        """Of a server's own, or of the account's those it names and that are there."""
+        if server.get("public_key"):
+            return [server["public_key"]]
+        named: list[int] = server.get("keys") or []
+        known = [self.documents.find("ssh_key", number) for number in named]
+        return [key["public_key"] for key in known if key is not None]
 
     def seen(self, items: list[T]) -> list[T]:
         """A listing as the caller gets to see it, with the fault that strikes this call."""

@@ -43,6 +43,13 @@ def destroy(work: Work, droplet: Document) -> None:
     work.begin("destroy", of=(KIND, droplet["id"]), before=droplet["status"], region=droplet["region"])
 
 
+def memory_mb(droplet: Document) -> int:
+    """How much memory its size has."""
+    size = catalogue.size_of(droplet["size"])
+    assert size is not None  # noqa: S101  the route checked it
+    return size.memory
+
+
 def rent(work: Work, droplet: Document) -> None:
     """Begin the bill's line of a Droplet."""
     size = catalogue.size_of(droplet["size"])

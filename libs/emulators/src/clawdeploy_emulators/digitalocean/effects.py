@@ -6,12 +6,12 @@ from clawdeploy_emulators.cloud.actions import Action
 from clawdeploy_emulators.cloud.cloud import Effect
 from clawdeploy_emulators.cloud.power import Power
 from clawdeploy_emulators.cloud.work import Work
-from clawdeploy_emulators.digitalocean.droplets import KIND, rent
+from clawdeploy_emulators.digitalocean.droplets import KIND, memory_mb, rent
 from clawdeploy_emulators.digitalocean.firewall_routes import forget_droplet
 
 WENT_OFF = "went_off"  # not an action of the API: a system that was asked to shut down has done so
 SHUTDOWN_SECONDS = 1.0
-POWER = Power(kind=KIND, on="active", off="off")
+POWER = Power(kind=KIND, on="active", off="off", memory_mb=memory_mb)
 
 
 def _created(work: Work, action: Action) -> None:

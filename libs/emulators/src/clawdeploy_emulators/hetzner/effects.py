@@ -7,11 +7,11 @@ from clawdeploy_emulators.cloud.cloud import Effect
 from clawdeploy_emulators.cloud.power import Power
 from clawdeploy_emulators.cloud.work import Work
 from clawdeploy_emulators.hetzner.firewalls import forget_server
-from clawdeploy_emulators.hetzner.servers import KIND, rent
+from clawdeploy_emulators.hetzner.servers import KIND, memory_mb, rent
 
 WENT_OFF = "went_off"  # not an action of the API: a system that was asked to shut down has done so
 SHUTDOWN_SECONDS = 1.0
-POWER = Power(kind=KIND, on="running", off="off")
+POWER = Power(kind=KIND, on="running", off="off", memory_mb=memory_mb)
 
 
 def _created(work: Work, action: Action) -> None:

@@ -62,6 +62,13 @@ def rent(work: Work, server: Document) -> None:
         )
 
 
+def memory_mb(server: Document) -> int:
+    """How much memory its type has."""
+    item = catalogue.server_type(server["type"])
+    assert item is not None  # noqa: S101  the route checked it
+    return 1024 * item.memory
+
+
 def published_server(server: Document, work: Work) -> dict[str, Any]:
     """A server as the API gives it."""
     item, image = catalogue.server_type(server["type"]), catalogue.image(server["image"], architecture="")

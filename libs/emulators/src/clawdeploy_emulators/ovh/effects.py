@@ -11,9 +11,9 @@ from clawdeploy_emulators.ovh.charging import months_later
 from clawdeploy_emulators.ovh.context import iso
 from clawdeploy_emulators.ovh.orders import DELIVERY
 from clawdeploy_emulators.ovh.orders import KIND as ORDER
-from clawdeploy_emulators.ovh.servers import KIND
+from clawdeploy_emulators.ovh.servers import KIND, memory_mb
 
-POWER = Power(kind=KIND, on="running", off="stopped")
+POWER = Power(kind=KIND, on="running", off="stopped", memory_mb=memory_mb)
 MONTH_ENDS = "month_ends"  # not a task of the API: the paid time is over
 
 

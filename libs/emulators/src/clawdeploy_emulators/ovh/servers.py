@@ -34,6 +34,13 @@ def urn(vps: Document) -> str:
     return f"urn:v1:eu:resource:vps:{vps['id']}"
 
 
+def memory_mb(vps: Document) -> int:
+    """How much memory its plan has."""
+    plan = catalogue.plan_of(vps["plan"])
+    assert plan is not None  # noqa: S101  only known ones are kept
+    return plan.memory
+
+
 def published_vps(vps: Document) -> Json:
     """A VPS as the API gives it."""
     plan = catalogue.plan_of(vps["plan"])

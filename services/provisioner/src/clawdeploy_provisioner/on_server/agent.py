@@ -157,6 +157,7 @@ class OpenClaw:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._models: list[str] = []
+        self.trouble: str | None = None
 
     @property
     def version(self) -> str | None:
@@ -164,8 +165,10 @@ class OpenClaw:
         if not Path(OPENCLAW).exists():
             return None
         finished = run(["runuser", "-u", USER, "--", OPENCLAW, "--version"], seconds=60)
-        words = finished.stdout.split()
-        return next((word for word in words if word[:1].isdigit()), None) if finished.returncode == 0 else None
+        if finished.returncode != 0:
+            self.trouble = f"OpenClaw does not run: {(finished.stderr or finished.stdout).strip()[-300:]}"
+            return None
+        return next((word for word in finished.stdout.split() if word[:1].isdigit()), None)
 
     def report(self, generation: int) -> dict[str, Any]:
         """How the gateway is; answers the wish of ``generation``."""
@@ -213,14 +216,15 @@ class OpenClaw:
         return [redacted(line, secrets)[:2000] for line in lines]
 
     def start(self) -> None:
-        """Start or restart; safe when it runs."""
+        """Start or restart, also at the next boot; safe when it runs."""
         self._models = []
         run(["systemctl", "reset-failed", UNIT], seconds=10)
+        run(["systemctl", "enable", UNIT], seconds=10)
         run(["systemctl", "restart", UNIT], seconds=STOP_S)
 
     def stop(self) -> None:
-        """Stop; what is being written may end."""
-        run(["systemctl", "stop", UNIT], seconds=STOP_S)
+        """Stop, also over a boot; what is being written may end."""
+        run(["systemctl", "disable", "--now", UNIT], seconds=STOP_S)
 
     def comes_up(self) -> bool:
         """Whether it has started within the time a start may take."""
@@ -382,7 +386,8 @@ class Agent:
     def _heartbeat(self) -> dict[str, Any]:
         self._version = self._version or self._openclaw.version
         if self._version is None:
-            detail = (read_bytes(self._places.progress) or b"").decode(errors="replace").strip() or None
+            told = (read_bytes(self._places.progress) or b"").decode(errors="replace").strip() or None
+            detail = self._openclaw.trouble or told
             gateway: dict[str, Any] = {"state": "absent", "generation": self._state.generation, "detail": detail}
         else:
             gateway = self._openclaw.report(self._state.generation)
@@ -442,7 +447,7 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     """A program's end; one that takes too long counts as failed."""
     whole = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/var/lib/openclaw",
         "LANG": "C.UTF-8",
         **(environment or {}),

@@ -1,12 +1,15 @@
-"""Makes a fresh Ubuntu or Debian server ready for OpenClaw: run by cloud-init as root, safe to run again.
+"""Makes a fresh Ubuntu or Debian server ready for OpenClaw: run by systemd as root at every boot, until it has ended well.
 
 The standard library only, Python 3.10 or newer. Its values come from /etc/clawdeploy/bootstrap.json; nothing passes through a shell.
+What is done already is left as it is: a second run writes nothing and restarts nothing.
 """
 
 import hashlib
 import json
 import os
 import platform
+import pwd
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -19,33 +22,63 @@ PROGRESS = Path("/var/lib/clawdeploy-agent/progress")
 AGENT = Path("/opt/clawdeploy/agent.py")
 NODE = Path("/opt/node")
 OPENCLAW = Path("/opt/openclaw")
-STATE = Path("/var/lib/openclaw/.openclaw")
+USER = "openclaw"
+HOME = Path("/var/lib/openclaw")
+PACKAGES = ("ca-certificates", "ufw", "unattended-upgrades")
+SWAP = Path("/swap.img")
+FSTAB = Path("/etc/fstab")
 ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 def main() -> None:
-    """Every step looks first whether it is done."""
+    """Every step looks first whether it is done; the agent comes early, to tell how far the rest is."""
     values: dict[str, Any] = json.loads(VALUES.read_text())
-    say("Setting up the server")
+    packages()
     firewall(values["open_ports"])
-    STATE.mkdir(parents=True, exist_ok=True)
-    run("chown", "-R", "openclaw:openclaw", "/var/lib/openclaw")
+    user()
     agent(values["agent_url"], values["agent_sha256"])
-    say("Installing Node")
+    swap(values["swap_mb"])
     node(values["node_version"])
-    say("Installing OpenClaw (about a minute)")
     openclaw(values["openclaw_version"])
-    run("systemctl", "enable", "openclaw.service")
-    say("Installed")
+
+
+def packages() -> None:
+    """What images of clouds may lack."""
+    asked = ("dpkg-query", "-W", "-f", "${Package} ${Status}\n", *PACKAGES)
+    lines = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()  # noqa: S603 - argv
+    missing = [name for name in PACKAGES if f"{name} install ok installed" not in lines]
+    if missing:
+        say("Installing packages")
+        run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update")
+        run("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing)
 
 
 def firewall(ports: list[int]) -> None:
     """Deny what comes in, save these ports."""
+    shown = output("ufw", "status", "verbose")
+    open_already = {line.split()[0] for line in shown.splitlines() if " ALLOW IN " in line}
+    wanted = {f"{port}/tcp" for port in ports}
+    if "deny (incoming), allow (outgoing)" in shown and wanted <= open_already:
+        return
+    say("Setting up the firewall")
     run("ufw", "default", "deny", "incoming")
     run("ufw", "default", "allow", "outgoing")
-    for port in ports:
-        run("ufw", "allow", f"{port}/tcp")
+    for port in sorted(wanted):
+        run("ufw", "allow", port)
     run("ufw", "--force", "enable")
+
+
+def user() -> None:
+    """OpenClaw's own account, which nobody signs in to, and its home that nobody else looks into."""
+    try:
+        known = pwd.getpwnam(USER)
+    except KeyError:
+        run("useradd", "--system", "--user-group", "--home-dir", str(HOME), "--shell", "/usr/sbin/nologin", USER)
+        known = pwd.getpwnam(USER)
+    for folder in (HOME, HOME / ".openclaw", HOME / ".openclaw" / "workspace", HOME / ".openclaw" / "logs"):
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+            shutil.chown(folder, known.pw_uid, known.pw_gid)
 
 
 def agent(url: str, sha256: str) -> None:
@@ -57,14 +90,45 @@ def agent(url: str, sha256: str) -> None:
         temporary = AGENT.with_suffix(".new")
         temporary.write_bytes(content)
         temporary.replace(AGENT)
-    run("systemctl", "daemon-reload")
-    run("systemctl", "enable", "--now", "clawdeploy-agent.service")
+        run("systemctl", "daemon-reload")
+        run("systemctl", "enable", "clawdeploy-agent.service")
+        run("systemctl", "restart", "clawdeploy-agent.service")
+    run("systemctl", "start", "clawdeploy-agent.service")
+
+
+def swap(megabytes: int) -> None:
+    """A file to swap to, on a small machine; a container has its host's."""
+    if not megabytes or SWAP.exists() or in_container():
+        return
+    say("Making room to swap")
+    temporary = SWAP.with_suffix(".new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, megabytes * 1024**2)
+    run("mkswap", str(temporary))
+    temporary.replace(SWAP)
+    run("swapon", str(SWAP))
+    with FSTAB.open("a") as table:
+        table.write(f"{SWAP} none swap sw 0 0\n")
+
+
+def in_container() -> bool:
+    """Whether this is no machine of its own."""
+    asked = ("systemd-detect-virt", "--container", "--quiet")
+    return subprocess.run(asked, check=False).returncode == 0  # noqa: S603 - argv, no shell
 
 
 def node(version: str) -> None:
     """Node's own build of this version, checked against Node's list of hashes."""
-    if (NODE / f"v{version}").exists():
-        return
+    home = NODE / f"v{version}"
+    if not home.exists():
+        say(f"Installing Node {version}")
+        unpack_node(version, home)
+    for program in ("node", "npm", "npx"):
+        link(Path("/usr/local/bin") / program, home / "bin" / program)
+
+
+def unpack_node(version: str, home: Path) -> None:
+    """Unpacked beside its place and renamed into it, so that what is there is whole."""
     name = f"node-v{version}-linux-{ARCHITECTURES[platform.machine()]}"
     base = f"https://nodejs.org/dist/v{version}"
     sums = {
@@ -79,23 +143,31 @@ def node(version: str) -> None:
         file.write_bytes(archive)
         with tarfile.open(file) as content:
             content.extractall(folder)  # noqa: S202 - checked against its hash above
-        (Path(folder) / name).rename(NODE / f"v{version}")
-    for program in ("node", "npm", "npx"):
-        link(Path("/usr/local/bin") / program, NODE / f"v{version}" / "bin" / program)
+        (Path(folder) / name).rename(home)
 
 
 def openclaw(version: str) -> None:
-    """The pinned version: without one, npm may choose a placeholder."""
+    """The pinned version: without one, npm may choose a placeholder.
+
+    No package's own scripts are run, save OpenClaw's: it completes its installation at its first start by who may write there.
+    """
     home = OPENCLAW / version
-    program = home / "node_modules" / ".bin" / "openclaw"
-    if not program.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        run("npm", "install", "--prefix", str(home), "--no-audit", "--no-fund", f"openclaw@{version}")
-    link(Path("/usr/local/bin/openclaw"), program)
+    if not home.exists():
+        say(f"Installing OpenClaw {version} (about a minute)")
+        beside = OPENCLAW / ".new"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        flags = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+        run("npm", "install", "--prefix", str(beside), *flags, f"openclaw@{version}")
+        run(str(beside / "node_modules" / ".bin" / "openclaw"), "--version")
+        beside.rename(home)
+    link(Path("/usr/local/bin/openclaw"), home / "node_modules" / ".bin" / "openclaw")
 
 
 def link(path: Path, target: Path) -> None:
     """Point a link at its target, replacing an older one."""
+    if path.is_symlink() and path.readlink() == target:
+        return
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
@@ -117,6 +189,12 @@ def say(sentence: str) -> None:
     """The agent tells it to the control plane."""
     PROGRESS.parent.mkdir(parents=True, exist_ok=True)
     PROGRESS.write_text(sentence)
+
+
+def output(*argv: str) -> str:
+    """What a program prints; its failure is ours."""
+    finished = subprocess.run(argv, check=True, capture_output=True, text=True, env={**os.environ, "LANG": "C.UTF-8"})  # noqa: S603 - argv, no shell
+    return finished.stdout
 
 
 def run(*argv: str) -> None:

@@ -1,7 +1,10 @@
-"""Cloud-init user data: a YAML document made of typed values by a YAML library, files as files; nothing is pasted into a command."""
+"""What a new server is given: files, and a unit to start. As cloud-init user data they are a YAML document made by a YAML library.
+
+Nothing is pasted into a command. A cloud without user data gets the same files over SFTP.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +21,26 @@ MAX_BYTES = 32 * 1024
 """Hetzner's limit, the smallest of the clouds'."""
 OPEN_PORTS = (22, 80, 443)
 _SMALL_MB = 4096
-_PACKAGES = ["ca-certificates", "python3", "ufw", "unattended-upgrades"]
+_SWAP_MB = 2048
 _UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
+
+
+START_BOOTSTRAP = (
+    ("systemctl", "daemon-reload"),
+    ("systemctl", "enable", "--now", "--no-block", "clawdeploy-bootstrap.service"),
+)
+_UNITS = "/etc/systemd/system"
+_ONLINE = "After=network-online.target\nWants=network-online.target\n"
+_INSTALLED = "[Install]\nWantedBy=multi-user.target\n"
+_BOOTSTRAP_UNIT = (
+    f"[Unit]\nDescription=ClawDeploy bootstrap\n{_ONLINE}StartLimitIntervalSec=0\n\n"
+    "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/python3 /opt/clawdeploy/bootstrap.py\n"
+    f"Restart=on-failure\nRestartSec=15\n\n{_INSTALLED}"
+)
+_AGENT_UNIT = (
+    f"[Unit]\nDescription=ClawDeploy on-server agent\n{_ONLINE}StartLimitIntervalSec=0\n\n"
+    f"[Service]\nExecStart=/usr/bin/python3 /opt/clawdeploy/agent.py\nRestart=always\nRestartSec=10\n\n{_INSTALLED}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +57,17 @@ class UserDataTooLarge(ValueError):
     """No cloud would take it."""
 
 
-def render_user_data(start: FirstStart) -> str:
-    """The document; raises UserDataTooLarge."""
+@dataclass(frozen=True)
+class ServerFile:
+    """A file of root's."""
+
+    path: str
+    content: str = field(repr=False)
+    secret: bool = False
+
+
+def files_of(start: FirstStart) -> tuple[ServerFile, ...]:
+    """Everything the bootstrap needs; START_BOOTSTRAP comes after them."""
     base = start.control_plane_url.rstrip("/")
     agent = {
         "control_plane_url": base,
@@ -51,23 +81,25 @@ def render_user_data(start: FirstStart) -> str:
         "node_version": node_version(),
         "openclaw_version": OPENCLAW_VERSION,
         "open_ports": OPEN_PORTS,
+        "swap_mb": _SWAP_MB if start.memory_mb <= _SMALL_MB else 0,
     }
+    return (
+        ServerFile("/etc/clawdeploy/agent.json", json.dumps(agent), secret=True),
+        ServerFile("/etc/clawdeploy/bootstrap.json", json.dumps(values)),
+        ServerFile("/opt/clawdeploy/bootstrap.py", _bootstrap()),
+        ServerFile(f"{_UNITS}/clawdeploy-bootstrap.service", _BOOTSTRAP_UNIT),
+        ServerFile(f"{_UNITS}/clawdeploy-agent.service", _AGENT_UNIT),
+        ServerFile(f"{_UNITS}/openclaw.service", _openclaw_unit()),
+        ServerFile("/etc/apt/apt.conf.d/20auto-upgrades", _UPGRADES),
+    )
+
+
+def render_user_data(start: FirstStart) -> str:
+    """The document; raises UserDataTooLarge."""
     document: dict[str, Any] = {
-        "users": ["default", {"name": "openclaw", "system": True, "homedir": str(HOME), "shell": "/usr/sbin/nologin"}],
-        "package_update": True,
-        "packages": _PACKAGES,
-        "write_files": [
-            _file("/etc/clawdeploy/agent.json", json.dumps(agent), secret=True),
-            _file("/etc/clawdeploy/bootstrap.json", json.dumps(values)),
-            _file("/opt/clawdeploy/bootstrap.py", _bootstrap()),
-            _file("/etc/systemd/system/openclaw.service", _openclaw_unit()),
-            _file("/etc/systemd/system/clawdeploy-agent.service", _agent_unit()),
-            _file("/etc/apt/apt.conf.d/20auto-upgrades", _UPGRADES),
-        ],
-        "runcmd": [["python3", "/opt/clawdeploy/bootstrap.py"]],
+        "write_files": [_written(file) for file in files_of(start)],
+        "runcmd": [list(command) for command in START_BOOTSTRAP],
     }
-    if start.memory_mb <= _SMALL_MB:
-        document["swap"] = {"filename": "/swap.img", "size": 2 * 1024**3, "maxsize": 2 * 1024**3}
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False)
     if len(text.encode()) > MAX_BYTES:
         raise UserDataTooLarge(f"{len(text.encode())} bytes of user data")
@@ -84,8 +116,9 @@ def _bootstrap() -> str:
     return Path(__file__).with_name("bootstrap.py").read_text()
 
 
-def _file(path: str, content: str, *, secret: bool = False) -> dict[str, str]:
-    return {"path": path, "permissions": "0600" if secret else "0644", "owner": "root:root", "content": content}
+def _written(file: ServerFile) -> dict[str, str]:
+    permissions = "0600" if file.secret else "0644"
+    return {"path": file.path, "permissions": permissions, "owner": "root:root", "content": file.content}
 
 
 def _openclaw_unit() -> str:
@@ -94,19 +127,10 @@ def _openclaw_unit() -> str:
         f"Environment={name}={value}\n" for name, value in stay_inside(home=Path(HOME), state=Path(STATE)).items()
     )
     return (
-        "[Unit]\nDescription=OpenClaw gateway\nAfter=network-online.target\nWants=network-online.target\n"
-        "StartLimitIntervalSec=600\nStartLimitBurst=10\n\n"
+        f"[Unit]\nDescription=OpenClaw gateway\n{_ONLINE}StartLimitIntervalSec=600\nStartLimitBurst=10\n\n"
         f"[Service]\nUser=openclaw\nWorkingDirectory={HOME}\n{environment}EnvironmentFile=/etc/clawdeploy/openclaw.env\n"
         f"ExecStart=/usr/local/bin/openclaw gateway run --port {GATEWAY_PORT}\n"
         "Restart=always\nRestartSec=10\nRestartPreventExitStatus=78\nSuccessExitStatus=0 143\n"
         "TimeoutStopSec=30\nKillMode=mixed\nOOMPolicy=continue\nNoNewPrivileges=yes\n\n"
-        "[Install]\nWantedBy=multi-user.target\n"
-    )
-
-
-def _agent_unit() -> str:
-    return (
-        "[Unit]\nDescription=ClawDeploy on-server agent\nAfter=network-online.target\nWants=network-online.target\n\n"
-        "[Service]\nExecStart=/usr/bin/python3 /opt/clawdeploy/agent.py\nRestart=always\nRestartSec=10\n\n"
-        "[Install]\nWantedBy=multi-user.target\n"
+        f"{_INSTALLED}"
     )
