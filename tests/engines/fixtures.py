@@ -65,6 +65,12 @@ def docker_with_openclaw() -> str:
     return shared_engine("openclaw-image")["url"]
 
 
+@pytest.fixture(scope="session")
+def docker_with_machines() -> str:
+    """Give the address of the run's Docker engine, which has the image of emulated servers (made in a minute, kept)."""
+    return shared_engine("machine-image")["url"]
+
+
 @pytest.fixture
 def engine_folder() -> Generator[Path, None, None]:
     """A folder that every account can enter, unlike pytest's own."""

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from clawdeploy_cli.engines.database import prepare_database, role_names
+from clawdeploy_emulators.machines.engine import Engine, EngineTrouble
+from clawdeploy_emulators.machines.image import ensure_image
 from tests.engines.apache_kafka import ApacheKafka
 from tests.engines.docker_engine import DockerEngine
 from tests.engines.requirements import MissingOnThisMachine
@@ -41,6 +43,7 @@ class EngineHost:
             "docker": self._start_docker,
             "light-images": self._make_light_images,
             "openclaw-image": self._make_openclaw_image,
+            "machine-image": self._make_machine_image,
         }
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,6 +99,15 @@ class EngineHost:
         answer = await self._engine("docker")
         if self._docker is not None and "url" in answer:
             await asyncio.to_thread(self._docker.make_openclaw_image)
+        return answer
+
+    async def _make_machine_image(self) -> Answer:
+        answer = await self._engine("docker")
+        if "url" in answer:
+            try:
+                await ensure_image(Engine(str(answer["url"])))
+            except EngineTrouble as error:
+                raise MissingOnThisMachine(f"the image of emulated servers cannot be made here: {error}") from error
         return answer
 
     async def _start_postgres(self) -> Answer:

@@ -68,7 +68,11 @@ def published(monkeypatch: pytest.MonkeyPatch, *, promised: str | None = None) -
         archive.addfile(tarfile.TarInfo(f"{name}/bin/node"), io.BytesIO())
     sums = f"{promised or hashlib.sha256(buffer.getvalue()).hexdigest()}  {name}.tar.gz\n".encode()
     answers = {f"{name}.tar.gz": buffer.getvalue(), "SHASUMS256.txt": sums}
-    monkeypatch.setattr(bootstrap, "fetched", lambda url: answers[url.rpartition("/")[2]])
+
+    def fetched(url: str) -> bytes:
+        return answers[url.rpartition("/")[2]]
+
+    monkeypatch.setattr(bootstrap, "fetched", fetched)
 
 
 def test_node_is_unpacked_when_it_is_what_was_promised(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
