@@ -46,7 +46,7 @@ TUNING = {
 
 
 class WholePlatform:
-    """Everything that runs but the engines. Each process can be killed, and comes back only when the test starts it."""
+    """Everything that runs but the engines. A killed process comes back only when the test starts it, with ``keys`` as they are then."""
 
     def __init__(
         self,
@@ -68,8 +68,10 @@ class WholePlatform:
         self._databases = databases
         names = (*SERVICES, "openrouter", *map(second, SERVICES))
         self._ports: dict[str, int] = dict(zip(names, free_ports(len(names)), strict=True))
-        self._secret = secrets.token_urlsafe(32)
-        self._encryption_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.keys = {
+            "CLAWDEPLOY_INTERNAL_SECRET": secrets.token_urlsafe(32),
+            "ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        }
         self._api_key = f"claw_{secrets.token_urlsafe(32)}"
         self._processes = {name: EngineProcess(log=folder / f"{name}.log") for name in self._ports}
         self.http = httpx.AsyncClient(base_url=self.url("api"), headers={"Authorization": f"Bearer {self._api_key}"})
@@ -77,7 +79,7 @@ class WholePlatform:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Everything that must not be seen from outside."""
-        return (MANAGEMENT_KEY, self._secret, self._encryption_key, self._api_key)
+        return (MANAGEMENT_KEY, *self.keys.values(), self._api_key)
 
     def url(self, name: str) -> str:
         """Where a process listens."""
@@ -209,11 +211,10 @@ class WholePlatform:
             "CLAWDEPLOY_PORT": str(self._ports[name]),
             "CLAWDEPLOY_DATABASE_URL": self._databases[service].url,
             "CLAWDEPLOY_DATABASE_WEB_URL": self._databases[service].web_url,
-            "CLAWDEPLOY_INTERNAL_SECRET": self._secret,
+            **self.keys,
             **{f"CLAWDEPLOY_{other.upper()}_URL": self.url(other) for other in SERVICES},
             "CLAWDEPLOY_PUBLIC_URL": self.url("api"),
             "CLAWDEPLOY_BOOTSTRAP_API_KEY": self._api_key,
-            "ENCRYPTION_KEY": self._encryption_key,
             "LIGHT_FOLDER": str(self.folder),
             "SLOW_SECONDS": str(SLOW_SECONDS),
             **self._more,

@@ -83,7 +83,6 @@ async def test_an_agent_answers_keeps_its_history_over_a_stop_and_leaves_nothing
     assert "You wrote: “What is 6 * 7?”" in await agent.ask("What is 6 * 7?")
     gateway = await agent.gateway()
     assert (await gateway.live()).ok
-    assert (await gateway.ready()).failing == []
     assert "openclaw/default" in await gateway.models()
     health = await gateway.rpc("health")
     assert isinstance(health, dict)

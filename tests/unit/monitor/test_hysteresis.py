@@ -90,6 +90,15 @@ def test_a_channel_changes_when_seen_twice() -> None:
     assert judge(once, failing, started_at=START, patience=PATIENCE).channel is ChannelHealth.FAILING
 
 
+def test_why_an_agent_was_ill_is_told_until_it_is_well() -> None:
+    silent = Probed(at=START + timedelta(seconds=200), alive=False, detail="connection refused")
+    health = HEALTHY
+    for _ in range(3):
+        health = judge(health, silent, started_at=START, patience=PATIENCE)
+    assert (after(health, "+").process, after(health, "+").detail) == (ProcessHealth.UNHEALTHY, "connection refused")
+    assert (after(health, "++").process, after(health, "++").detail) == (ProcessHealth.HEALTHY, None)
+
+
 def test_a_full_disk_is_remembered_until_it_is_looked_at_again() -> None:
     full = Probed(at=START, alive=True, server_state=ServerState.RUNNING, impairment="its disk is full")
     health = judge(HEALTHY, full, started_at=START, patience=PATIENCE)

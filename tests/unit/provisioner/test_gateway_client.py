@@ -35,7 +35,7 @@ def answering(response: httpx.Response) -> GatewayClient:
 async def test_a_web_page_is_not_an_answer() -> None:
     client = answering(WEB_PAGE)
 
-    for call in (client.startup, client.live, client.ready, client.models):
+    for call in (client.startup, client.live, client.models):
         with pytest.raises(GatewayAnswerUnreadable):
             await call()
     with pytest.raises(GatewayAnswerUnreadable):
@@ -44,10 +44,8 @@ async def test_a_web_page_is_not_an_answer() -> None:
 
 async def test_a_probe_that_says_no_is_read_too() -> None:
     starting = answering(httpx.Response(503, json={"ok": False, "status": "starting"}))
-    failing = answering(httpx.Response(503, json={"ready": False, "failing": ["telegram"]}))
 
     assert not (await starting.startup()).started
-    assert (await failing.ready()).failing == ["telegram"]
 
 
 async def test_rpc_answers_the_payload_or_says_who_refused() -> None:

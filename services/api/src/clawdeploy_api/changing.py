@@ -71,8 +71,11 @@ class _Work:
 
     async def reconfigure(self, body: ChangeInstance) -> None:
         """A new version when the configuration or a secret changes; applied where there is something to apply it to."""
+        given = sealed_secrets.given(body.bot_token, body.api_key)
+        if body.config is None and not given:
+            return
         known = await sealed_secrets.versions(self.uow, self.context.account_id, self.row.id)
-        plain = known.changes(sealed_secrets.given(body.bot_token, body.api_key))
+        plain = known.changes(given)
         config = self.row.config if body.config is None else configurations.document(body.config)
         if not plain and config == self.row.config:
             return

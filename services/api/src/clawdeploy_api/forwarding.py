@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from clawdeploy_api.errors import AgentUnavailable, Refused, ServiceUnavailable
 from clawdeploy_api.settings import ApiSettings
-from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Response, Timeout, TransportError
+from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Request, Response, Timeout, TransportError
 from clawdeploy_common.telemetry import traced
 from clawdeploy_common.tokens import InternalTokens
 
@@ -69,18 +69,12 @@ class Forwarder:
         """Pass an answer through as it comes; when the caller leaves, the call behind is ended too."""
         timeout = Timeout(STREAM_SILENCE_S, connect=CONNECT_S)
         async with AsyncExitStack() as stack:
-            opening = self._http.stream(
-                method,
-                self._url(target),
-                headers=self._headers(target, body),
-                params=_query(target),
-                content=body,
-                timeout=timeout,
-            )
+            request = self._request(method, target, body, timeout)
             try:
-                response = await stack.enter_async_context(opening)
+                response = await self._http.send(request, stream=True)
             except TransportError as error:
                 raise _away(target, error) from error
+            stack.push_async_callback(response.aclose)
             if response.status_code >= 400:  # noqa: PLR2004 - where errors begin
                 await response.aread()
                 raise _refused(target, response)
@@ -93,22 +87,22 @@ class Forwarder:
     async def _call(self, method: str, target: Target, body: bytes | None = None) -> dict[str, Any]:
         timeout = Timeout(target.timeout_s, connect=min(CONNECT_S, target.timeout_s))
         try:
-            response = await self._http.request(
-                method,
-                self._url(target),
-                headers=self._headers(target, body),
-                params=_query(target),
-                content=body,
-                timeout=timeout,
-            )
+            response = await self._http.send(self._request(method, target, body, timeout))
         except TransportError as error:
             raise _away(target, error) from error
         if response.status_code >= 400:  # noqa: PLR2004 - where errors begin
             raise _refused(target, response)
         return _object(target, response) if response.content else {}
 
-    def _url(self, target: Target) -> str:
-        return self._bases[target.service].rstrip("/") + target.path
+    def _request(self, method: str, target: Target, body: bytes | None, timeout: Timeout) -> Request:
+        return self._http.build_request(
+            method,
+            self._bases[target.service].rstrip("/") + target.path,
+            headers=self._headers(target, body),
+            params=_query(target),
+            content=body,
+            timeout=timeout,
+        )
 
     def _headers(self, target: Target, body: bytes | None) -> dict[str, str]:
         token = self._tokens.issue(target.service, account_id=target.account_id, operator=target.operator)

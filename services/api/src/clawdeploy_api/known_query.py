@@ -8,7 +8,7 @@ from clawdeploy_common.errors import InvalidInput
 
 async def only_known_query(request: Request) -> None:
     """Raise InvalidInput for the first parameter that the route does not have."""
-    if not request.url.query:
+    if not request.scope["query_string"]:
         return
     known = _names(request.scope["route"].dependant)
     for name in request.query_params:

@@ -64,7 +64,9 @@ def judge(health: Health, probed: Probed, *, started_at: datetime | None, patien
     if probed.server_state in LOST_STATES:
         return lost(health, detail=probed.detail or f"the provider says: {probed.server_state}")
     if probed.alive and health.impairment is None:
-        return replace(_alive(health, patience), detail=_channel_reason(health, probed))
+        living = _alive(health, patience)
+        is_well = living.process is ProcessHealth.HEALTHY
+        return replace(living, detail=_channel_reason(health, probed)) if is_well else living
     if probed.is_starting:
         return replace(health, process=ProcessHealth.STARTING, detail="OpenClaw is starting", failures=0, successes=0)
     detail = health.impairment if probed.alive else probed.detail
@@ -80,8 +82,8 @@ def remembered(
     """
     if health.process not in {ProcessHealth.HEALTHY, ProcessHealth.UNHEALTHY}:
         return health
-    earliest = max(now - patience.memory, since or now - patience.memory)
-    if observed_at is not None and observed_at >= earliest:
+    oldest = now - patience.memory
+    if observed_at is not None and observed_at >= (oldest if since is None else max(oldest, since)):
         return health
     return replace(health, process=ProcessHealth.UNKNOWN, detail=None, failures=0, successes=0)
 

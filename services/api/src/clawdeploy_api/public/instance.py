@@ -14,17 +14,19 @@ SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
 HIDDEN = "***"
 
 Name = Annotated[str, Field(min_length=1, max_length=255, examples=["My agent"]), AfterValidator(display_text)]
+_SHAPE = r"\*\*\*|[\x21-\x7e]{4,512}"
+
 SecretText = Annotated[
     str,
     Field(
-        pattern=r"^(?:\*\*\*|[\x21-\x7e]{4,512})$",
+        pattern=f"^(?:{_SHAPE})$",
         description="Write-only: 4 to 512 printable ASCII characters. Omitted, null or `***` leaves it as it is.",
     ),
 ]
 SecretChange = Annotated[
     str,
     Field(
-        pattern=r"^(?:\*\*\*|[\x21-\x7e]{4,512})?$",
+        pattern=f"^(?:{_SHAPE})?$",
         description="As when it was made; an empty text removes it.",
     ),
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from clawdeploy_common import http as httpx
 from clawdeploy_common.errors import ClawDeployError, PermanentError, TemporaryError
@@ -81,13 +81,6 @@ class Live(BaseModel):
     status: str
 
 
-class Ready(BaseModel):
-    """``/readyz``: ``failing`` names channels in trouble; never a reason to restart."""
-
-    ready: bool
-    failing: list[str] = Field(default_factory=list[str])
-
-
 class _RpcError(BaseModel):
     code: str = "UNKNOWN"
     message: str = "refused without a reason"
@@ -132,10 +125,6 @@ class GatewayClient:
     async def live(self) -> Live:
         """Whether the process answers."""
         return await self._probe("/healthz", Live)
-
-    async def ready(self) -> Ready:
-        """Which channels fail."""
-        return await self._probe("/readyz", Ready)
 
     async def models(self) -> list[str]:
         """The names chat accepts as ``model``, such as ``openclaw/default``."""

@@ -178,9 +178,8 @@ class AgentSteps:
         server = await self._machines.provider(context).observe(row.id)
         if server is not None and not server.is_openclaw:
             return
-        known = (
-            await self._models_seen_by_its_agent(context, row) if row.port is None else await self._models(context, row)
-        )
+        seen_by_its_agent = server.models or () if server is not None else ()
+        known = seen_by_its_agent if row.port is None else await self._models(context, row)
         if choice.model not in known and f"openrouter/{choice.model}" not in known:
             raise GatewayBusy(f"the agent does not know {choice.model} yet", retry_after=1)
 
@@ -189,10 +188,6 @@ class AgentSteps:
         await gateway.rpc("health")
         payload: Any = await gateway.rpc("models.list")
         return {f"{m['provider']}/{m['id']}" for m in payload["models"]} | {m["id"] for m in payload["models"]}
-
-    async def _models_seen_by_its_agent(self, context: StepContext, row: Any) -> Collection[str]:
-        server = await self._machines.provider(context).observe(row.id)
-        return server.models or () if server is not None else ()
 
     async def publish_endpoint(self, context: StepContext) -> Record:
         """Note where the agent answers; the end of the operation tells it."""

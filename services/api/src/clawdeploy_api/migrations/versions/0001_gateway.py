@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alembic import op
 
-from clawdeploy_common.schema import create_feed, create_machinery, protect
+from clawdeploy_common.schema import create_feed, create_machinery, protect, run_file
 
 revision = "0001"
 down_revision = None
@@ -22,8 +22,7 @@ def upgrade() -> None:
     """Create everything, and the tenant wall around it."""
     create_machinery(web_role=WEB)
     create_feed(web_role=WEB)
-    for statement in DDL.read_text().split(";\n\n"):
-        op.execute(statement.rstrip().rstrip(";"))
+    run_file(DDL)
     protect("accounts", web_role=WEB, rights="SELECT, UPDATE (used)", column="id")
     protect("instances", web_role=WEB, rights="SELECT, INSERT, UPDATE")
     protect("configs", web_role=WEB, rights="SELECT, INSERT")

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from alembic import op
-
-from clawdeploy_common.schema import create_machinery, protect
+from clawdeploy_common.schema import create_machinery, protect, run_file
 
 revision = "0001"
 down_revision = None
@@ -15,7 +13,6 @@ _WEB = "monitor_web"
 def upgrade() -> None:
     """Create everything."""
     create_machinery(web_role=_WEB)
-    for statement in Path(__file__).with_suffix(".sql").read_text().split(";\n\n"):
-        op.execute(statement.rstrip().rstrip(";"))
+    run_file(Path(__file__).with_suffix(".sql"))
     protect("watches", web_role=_WEB)
     protect("observations", web_role=_WEB)

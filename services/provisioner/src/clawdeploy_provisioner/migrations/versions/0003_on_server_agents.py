@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alembic import op
+from clawdeploy_common.schema import run_file
 
 revision = "0003"
 down_revision = "0002"
@@ -12,5 +12,4 @@ depends_on = None
 
 def upgrade() -> None:
     """Add tables; the web role gets no right to any of them."""
-    for statement in (Path(__file__).parent.parent / "0003.sql").read_text().split(";\n\n"):
-        op.execute(statement.rstrip().rstrip(";"))
+    run_file(Path(__file__).parents[1] / "0003.sql")

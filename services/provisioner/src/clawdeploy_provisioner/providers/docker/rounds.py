@@ -3,17 +3,13 @@
 import asyncio
 from uuid import UUID
 
-import structlog
-
-from clawdeploy_common.errors import ClawDeployError
 from clawdeploy_provisioner.providers.docker.inventory import Inventory
 from clawdeploy_provisioner.providers.docker.lifecycle import Lifecycle
 from clawdeploy_provisioner.providers.docker.relay import Relays
 from clawdeploy_provisioner.providers.docker.seeing import Seeing
 from clawdeploy_provisioner.providers.docker.sight import Sight
-from clawdeploy_provisioner.providers.protocol import Server, ServerBusy
-
-log = structlog.get_logger()
+from clawdeploy_provisioner.providers.protocol import Server
+from clawdeploy_provisioner.providers.supervising import passing_over
 
 
 class Rounds:
@@ -28,7 +24,9 @@ class Rounds:
     async def supervise(self) -> list[Server]:
         """One round; answers the servers it did something about."""
         found, complete = await self._inventory.all()
-        handled = await asyncio.gather(*(self._supervise_one(server_id) for _, server_id in found))
+        handled = await asyncio.gather(
+            *(passing_over(server_id, self._supervise_one(server_id)) for _, server_id in found)
+        )
         if complete:
             self._relays.keep(await self._inventory.tidy())
         return [server for server in handled if server is not None]
@@ -50,20 +48,14 @@ class Rounds:
             await self._relays.ensure(anchor.gateway, record.relayed_port)
 
     async def _supervise_one(self, server_id: UUID) -> Server | None:
-        try:
-            await self.observe(server_id)
-            async with self._inventory.holding(server_id, patience=0):
-                sight = await self._inventory.find(server_id)
-                if sight is None:
-                    return None
-                await self.relay(sight)
-                acted = await self._lifecycle.supervise(sight, disk_free=await self._seeing.disk_free(sight.engine))
-                return await self.observe(server_id) if acted else None
-        except ServerBusy:
-            return None
-        except (OSError, ValueError, ClawDeployError) as error:
-            log.warning("server.not_supervised", server_id=str(server_id), error=type(error).__name__)
-            return None
+        await self.observe(server_id)
+        async with self._inventory.holding(server_id, patience=0):
+            sight = await self._inventory.find(server_id)
+            if sight is None:
+                return None
+            await self.relay(sight)
+            acted = await self._lifecycle.supervise(sight, disk_free=await self._seeing.disk_free(sight.engine))
+            return await self.observe(server_id) if acted else None
 
     async def _park_one(self, server_id: UUID) -> bool:
         async with self._inventory.holding(server_id):

@@ -12,7 +12,7 @@ import structlog
 from pydantic import JsonValue
 
 from clawdeploy_common import http as httpx
-from clawdeploy_common.errors import ClawDeployError, PermanentError
+from clawdeploy_common.errors import PermanentError
 from clawdeploy_events.deployments import BOOTSTRAP_ACCOUNT
 from clawdeploy_provisioner.openclaw.channels import Channel, plugin_spec, with_token
 from clawdeploy_provisioner.openclaw.checking import LocalChecker, issues_of
@@ -44,9 +44,9 @@ from clawdeploy_provisioner.providers.protocol import (
     ProviderError,
     ProviderUnavailable,
     Server,
-    ServerBusy,
     ServerSpec,
 )
+from clawdeploy_provisioner.providers.supervising import passing_over
 
 log = structlog.get_logger()
 
@@ -220,7 +220,8 @@ class ProcessProvider:
 
         Answers the servers it did something about. The inventory loop calls it every few seconds.
         """
-        handled = await asyncio.gather(*map(self._supervise_one, await self._inventory.ids()))
+        ids = await self._inventory.ids()
+        handled = await asyncio.gather(*(passing_over(server_id, self._supervise_one(server_id)) for server_id in ids))
         return [server for server in handled if server is not None]
 
     async def park(self) -> int:
@@ -228,17 +229,11 @@ class ProcessProvider:
         return sum(await asyncio.gather(*(self._park_one(server_id) for server_id in await self._inventory.ids())))
 
     async def _supervise_one(self, server_id: UUID) -> Server | None:
-        try:
-            await self.observe(server_id)
-            async with self._inventory.holding(server_id, patience=0), self._one_launch:
-                sight = await self._inventory.look(server_id)
-                acted = await self._lifecycle.supervise(sight, may_launch=self._may_launch)
-                return await self._server(server_id) if acted else None
-        except ServerBusy:
-            return None
-        except (OSError, ValueError, ClawDeployError) as error:
-            log.warning("server.not_supervised", server_id=str(server_id), error=type(error).__name__)
-            return None
+        await self.observe(server_id)
+        async with self._inventory.holding(server_id, patience=0), self._one_launch:
+            sight = await self._inventory.look(server_id)
+            acted = await self._lifecycle.supervise(sight, may_launch=self._may_launch)
+            return await self._server(server_id) if acted else None
 
     async def _park_one(self, server_id: UUID) -> bool:
         async with self._inventory.holding(server_id):
