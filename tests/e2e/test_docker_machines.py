@@ -47,7 +47,7 @@ class CloudStory(Story):
         """Change the agent, and wait until that has come to an end."""
         done = self.claw("api", "PATCH", f"/v1/instances/{self.instance['id']}", "--data", json.dumps(change))
         assert done.returncode == 0, done.stderr
-        until(lambda: self.instance["operation"] is None)
+        until(lambda: self.instance["operation"] is None, seconds=400)
 
     async def heartbeat(self) -> dict[str, Any]:
         """The last report of the server's agent."""
