@@ -16,7 +16,7 @@ from clawdeploy_cli.home import Home
 from clawdeploy_cli.secret_store import write_private
 from clawdeploy_cli.settings import DEFAULT_PORT, CliSettings
 
-INTERNAL = ("postgres", "broker", "stand_in", "hetzner", "digitalocean", "provisioner", "monitor", "billing")
+INTERNAL = ("postgres", "broker", "stand_in", "hetzner", "digitalocean", "ovh", "provisioner", "monitor", "billing")
 PINNED = frozenset({"stand_in"})  # its address is written into instances' configurations
 INTERNAL_RANGE = range(17000, 20900)  # below Linux' ephemeral ports (32768), which outgoing connections take
 INSTANCE_RANGE = range(21000, 32000)
@@ -34,6 +34,7 @@ class Ports(BaseModel):
     stand_in: int
     hetzner: int = 0  # absent in a home that was made before there were clouds
     digitalocean: int = 0
+    ovh: int = 0
     provisioner: int
     monitor: int
     billing: int

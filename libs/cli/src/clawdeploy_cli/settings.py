@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8787
 LOCAL_DOCKER = "local=unix:///var/run/docker.sock"
-CLOUDS = ("hetzner", "digitalocean")
+CLOUDS = ("hetzner", "digitalocean", "ovh")
 ENV_FILE_VARIABLE = "CLAWDEPLOY_ENV_FILE"
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 OPENROUTER_BASE_URL = "https://openrouter.ai/api/v1"
@@ -62,6 +62,9 @@ class CliSettings(BaseSettings):
     digitalocean_token: Annotated[
         SecretStr | None, Field(validation_alias=AliasChoices("DIGITALOCEAN_API_TOKEN", "DIGITALOCEAN_TOKEN"))
     ] = None
+    ovh_application_key: Annotated[str | None, Field(validation_alias="OVH_APPLICATION_KEY")] = None
+    ovh_application_secret: Annotated[SecretStr | None, Field(validation_alias="OVH_APPLICATION_SECRET")] = None
+    ovh_consumer_key: Annotated[SecretStr | None, Field(validation_alias="OVH_CONSUMER_KEY")] = None
     openclaw_image: Annotated[str | None, Field(validation_alias="OPENCLAW_IMAGE")] = None
     log_format: Annotated[str, Field(validation_alias="CLAWDEPLOY_LOG_FORMAT")] = "json"
 
@@ -79,13 +82,25 @@ class CliSettings(BaseSettings):
     @property
     def real_clouds(self) -> tuple[str, ...]:
         """The clouds whose account was given."""
-        return tuple(self.cloud_tokens)
+        return tuple(self.cloud_accounts)
 
     @property
-    def cloud_tokens(self) -> dict[str, SecretStr]:
-        """The accounts' tokens, by cloud."""
-        given = {"hetzner": self.hetzner_api_token, "digitalocean": self.digitalocean_token}
-        return {name: token for name, token in given.items() if token}
+    def cloud_accounts(self) -> dict[str, dict[str, str]]:
+        """What opens the accounts, by cloud, as variables of the provisioner; an account of which a part is missing is none."""
+        given = {
+            "hetzner": {"HCLOUD_TOKEN": self.hetzner_api_token},
+            "digitalocean": {"DIGITALOCEAN_TOKEN": self.digitalocean_token},
+            "ovh": {
+                "OVH_APPLICATION_KEY": SecretStr(self.ovh_application_key or ""),
+                "OVH_APPLICATION_SECRET": self.ovh_application_secret,
+                "OVH_CONSUMER_KEY": self.ovh_consumer_key,
+            },
+        }
+        return {
+            name: {variable: part.get_secret_value() for variable, part in parts.items() if part}
+            for name, parts in given.items()
+            if all(parts.values())
+        }
 
     @property
     def docker(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clawdeploy_emulators.cloud.hollow_agent import agent_player
+from clawdeploy_emulators.cloud.hollow_ssh import SshMachine
 from clawdeploy_emulators.cloud.machines import HollowMachine
 from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     ovh.add_argument("--delivery-seconds", type=float, default=5.0, help="from a paid order to its VPS")
     ovh.add_argument("--activation-seconds", type=float, default=3.0, help="from an order until its renewal can be set")
     ovh.add_argument("--region", choices=["eu", "us"], default="eu", help="where an order tells its service differs")
+    ovh.add_argument("--ssh-port", type=int, default=22, help="of hollow servers, on addresses of their own")
     return parser
 
 
@@ -95,7 +97,14 @@ def _cloud(options: argparse.Namespace, *, variable: str) -> dict[str, Any]:
 
 def _hollow(options: argparse.Namespace) -> dict[str, Any]:
     script = agent_player(options.state.parent / f"{options.emulator}-disks")
-    return {"machine": partial(HollowMachine, script=script)}
+    if options.emulator != "ovh":
+        return {"machine": partial(HollowMachine, script=script)}
+    machines = options.state.parent / "ovh-machines"
+
+    def machine(name: str) -> SshMachine:
+        return SshMachine(machines / name, script=script, port=options.ssh_port)
+
+    return {"machine": machine}
 
 
 def _real(options: argparse.Namespace) -> dict[str, Any]:

@@ -126,6 +126,7 @@ PROVIDERS = (
             "syd1",
         ),
     ),
+    Provider(id="ovh", name="OVHcloud", regions=("GRA", "SBG", "DE", "UK", "WAW", "BHS")),
 )
 PLANS = (
     Plan(id="free", name="Free", max_instances=0, memory_mb=2048, cpu_millis=1000, llm_limit_micros=1_000_000),

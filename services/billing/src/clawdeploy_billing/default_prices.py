@@ -7,7 +7,7 @@ from clawdeploy_events.billing import Price
 
 _OURS = ("process", "docker")
 """The operator's own machines."""
-_RENTED = ("hetzner", "digitalocean")
+_RENTED = ("hetzner", "digitalocean", "ovh")
 
 
 def _prices(plan: str, *, cost: int, charge: int) -> list[Price]:

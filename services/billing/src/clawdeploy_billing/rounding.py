@@ -51,10 +51,18 @@ def _months(since: datetime, until: datetime) -> Iterator[tuple[datetime, dateti
 PER_SECOND = BillingRule()
 BEGUN_HOURS = BillingRule(unit_seconds=SECONDS_PER_HOUR, begun_counts=True, month_hours=624)
 DROPLETS = BillingRule(least_seconds=60, least_micros=10_000, month_hours=672)
-RULES = {"process": PER_SECOND, "docker": PER_SECOND, "hetzner": BEGUN_HOURS, "digitalocean": DROPLETS}
+BEGUN_MONTHS = BillingRule(unit_seconds=730 * SECONDS_PER_HOUR, begun_counts=True)
+RULES = {
+    "process": PER_SECOND,
+    "docker": PER_SECOND,
+    "hetzner": BEGUN_HOURS,
+    "digitalocean": DROPLETS,
+    "ovh": BEGUN_MONTHS,
+}
 """By provider. Hetzner: docs.hetzner.com/cloud/billing/faq, a few minutes are billed as a full hour. DigitalOcean: by the second since
 1 January 2026, 60 seconds and one cent at least, a month 28 days at most. Both publish hourly and monthly prices rounded on their own:
-a month at its cap agrees with the monthly price to the rounding of the hourly one."""
+a month at its cap agrees with the monthly price to the rounding of the hourly one. OVH: a begun month
+is paid ahead and nothing of it is given back, a server that was given up is paid until its contract ends (a month counts as 730 hours)."""
 
 
 def rule_of(provider: str) -> BillingRule:

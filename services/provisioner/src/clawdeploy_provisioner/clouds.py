@@ -21,12 +21,21 @@ from clawdeploy_provisioner.providers.digitalocean.survey import survey as surve
 from clawdeploy_provisioner.providers.hetzner.account import HetznerAccount
 from clawdeploy_provisioner.providers.hetzner.client import HetznerClient
 from clawdeploy_provisioner.providers.hetzner.survey import survey as survey_hetzner
+from clawdeploy_provisioner.providers.ovh.account import OvhAccount
+from clawdeploy_provisioner.providers.ovh.choice import HOURS_A_MONTH
+from clawdeploy_provisioner.providers.ovh.client import OvhClient, OvhClock, OvhKeys
+from clawdeploy_provisioner.providers.ovh.orders import Orders
+from clawdeploy_provisioner.providers.ovh.provider import OvhProvider
 from clawdeploy_provisioner.settings import ProvisionerSettings
 
 
 def max_hourly(settings: ProvisionerSettings) -> dict[str, Decimal]:
     """The most a server may cost an hour, by cloud, net in the account's currency."""
-    return {"hetzner": settings.hetzner_max_hourly, "digitalocean": settings.digitalocean_max_hourly}
+    return {
+        "hetzner": settings.hetzner_max_hourly,
+        "digitalocean": settings.digitalocean_max_hourly,
+        "ovh": settings.ovh_max_monthly / HOURS_A_MONTH,
+    }
 
 
 def surveyors(settings: ProvisionerSettings, http: AsyncClient, database: Database) -> dict[str, Surveyor]:
@@ -54,7 +63,7 @@ class Clouds:
     @property
     def makers(self) -> dict[str, Callable[[], CloudProvider]]:
         """By name."""
-        return {"hetzner": self._hetzner, "digitalocean": self._digitalocean}
+        return {"hetzner": self._hetzner, "digitalocean": self._digitalocean, "ovh": self._ovh}
 
     def _hetzner(self) -> CloudProvider:
         token = self.settings.hetzner_api_token
@@ -71,6 +80,17 @@ class Clouds:
         chosen = self._chosen("digitalocean", image=self.settings.digitalocean_image)
         client = _digitalocean_client(self.settings, self.http, self.database, token)
         return self._provider("digitalocean", chosen, DigitalOceanAccount(client, chosen))
+
+    def _ovh(self) -> CloudProvider:
+        settings = self.settings
+        keys, base_url = _ovh_keys(settings), settings.ovh_base_url.rstrip("/")
+        chosen, clock = self._chosen("ovh", image=settings.ovh_image), OvhClock(self.http, base_url=base_url)
+        tags_url = f"{base_url.removesuffix('/1.0')}/v2"
+        client = OvhClient(self.http, self.database, keys=keys, clock=clock, base_url=base_url)
+        tags = OvhClient(self.http, self.database, keys=keys, clock=clock, base_url=tags_url)
+        orders = Orders(self.database)
+        account = OvhAccount(client, tags, chosen, orders=orders, subsidiary=settings.ovh_subsidiary)
+        return OvhProvider(chosen, account=account, agents=self.agents, ssh=self.ssh, ssh_port=settings.ovh_ssh_port)
 
     def _chosen(self, name: str, *, image: str) -> CloudSettings:
         return CloudSettings(
@@ -96,3 +116,11 @@ def _digitalocean_client(
     settings: ProvisionerSettings, http: AsyncClient, database: Database, token: SecretStr
 ) -> DigitalOceanClient:
     return DigitalOceanClient(http, database, token=token, base_url=settings.digitalocean_base_url)
+
+
+def _ovh_keys(settings: ProvisionerSettings) -> OvhKeys:
+    application = settings.ovh_application_key
+    secret, consumer = settings.ovh_application_secret, settings.ovh_consumer_key
+    if application is None or secret is None or consumer is None:
+        raise ValueError("provider ovh needs OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY")
+    return OvhKeys(application_key=application, application_secret=secret, consumer_key=consumer)

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from clawdeploy_common.tables import OWNED
 from clawdeploy_provisioner.base import Base, metadata
 from clawdeploy_provisioner.on_server import tables
+from clawdeploy_provisioner.providers.ovh import tables as ovh_tables
 
-__all__ = ["metadata", "tables"]
+__all__ = ["metadata", "ovh_tables", "tables"]
 
 
 class Instance(Base):

@@ -13,6 +13,7 @@ from clawdeploy_provisioner.encryption import EncryptionKeys
 from clawdeploy_provisioner.providers.digitalocean.client import BASE_URL as DIGITALOCEAN_URL
 from clawdeploy_provisioner.providers.docker.settings import LOCAL_HOST, OFFICIAL_IMAGE, DockerHost
 from clawdeploy_provisioner.providers.hetzner.client import BASE_URL as HETZNER_URL
+from clawdeploy_provisioner.providers.ovh.client import BASE_URL as OVH_URL
 
 _KEY_BYTES = 32
 
@@ -53,6 +54,14 @@ class ProvisionerSettings(ServiceSettings):
     digitalocean_base_url: str = DIGITALOCEAN_URL
     digitalocean_image: str = "ubuntu-24-04-x64"
     digitalocean_max_hourly: Annotated[Decimal, Field(gt=0)] = Decimal("0.10")
+    ovh_application_key: str | None = Field(default=None, validation_alias="OVH_APPLICATION_KEY")
+    ovh_application_secret: SecretStr | None = Field(default=None, validation_alias="OVH_APPLICATION_SECRET")
+    ovh_consumer_key: SecretStr | None = Field(default=None, validation_alias="OVH_CONSUMER_KEY")
+    ovh_base_url: Annotated[str, Field(pattern=r"/1\.0/?$")] = OVH_URL
+    ovh_subsidiary: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "FR"
+    ovh_image: str = Field(default="Debian 12", min_length=1)
+    ovh_max_monthly: Annotated[Decimal, Field(gt=0)] = Decimal(15)
+    ovh_ssh_port: Annotated[int, Field(ge=1, le=65_535)] = 22
     cloud_visibility_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0
     cloud_inventory_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 30.0
     operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0

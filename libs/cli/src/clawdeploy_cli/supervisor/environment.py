@@ -24,8 +24,12 @@ _OUTSIDE = (
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
 )
-_CLOUD_TOKENS = {"hetzner": "HCLOUD_TOKEN", "digitalocean": "DIGITALOCEAN_TOKEN"}
-_CLOUD_PATHS = {"hetzner": "/v1", "digitalocean": "/v2"}
+_CLOUD_SECRETS = {
+    "hetzner": ("HCLOUD_TOKEN",),
+    "digitalocean": ("DIGITALOCEAN_TOKEN",),
+    "ovh": ("OVH_APPLICATION_SECRET", "OVH_APPLICATION_KEY", "OVH_CONSUMER_KEY"),
+}
+_CLOUD_PATHS = {"hetzner": "/v1", "digitalocean": "/v2", "ovh": "/1.0"}
 _REACHES_OUT = frozenset({"provisioner", "billing"})
 
 
@@ -106,17 +110,26 @@ def openrouter_environment(around: Surroundings) -> dict[str, str]:
 
 
 def cloud_token(name: str, around: Surroundings) -> dict[str, str]:
-    """A stand-in's account token: made from this home's secrets, so that nothing else opens it."""
-    digest = hashlib.sha256(f"{name}:{around.secrets.stand_in_management_key}".encode()).hexdigest()
-    return {_CLOUD_TOKENS[name]: digest}
+    """What opens a stand-in's account: made from this home's secrets, so that nothing else does."""
+    key = around.secrets.stand_in_management_key
+    first, *others = _CLOUD_SECRETS[name]
+    made = {first: f"{name}:{key}"} | {variable: f"{name}:{variable}:{key}" for variable in others}
+    return {variable: hashlib.sha256(text.encode()).hexdigest() for variable, text in made.items()}
+
+
+def hollow_ssh_port() -> int:
+    """Where hollow servers listen for SSH: only root may listen on port 22."""
+    return 22 if os.geteuid() == 0 else 2222
 
 
 def _clouds(around: Surroundings) -> dict[str, str]:
     """The real account where a token was given, else the stand-in; our label in it names this home."""
     home = hashlib.sha256(str(around.home.path).encode()).hexdigest()[:16]
     found = {"CLAWDEPLOY_PLATFORM_ID": f"home-{home}"} if "CLAWDEPLOY_PLATFORM_ID" not in os.environ else {}
-    for name, token in around.settings.cloud_tokens.items():
-        found[_CLOUD_TOKENS[name]] = token.get_secret_value()
+    for account in around.settings.cloud_accounts.values():
+        found |= account
+    if "ovh" in around.settings.emulated:
+        found["CLAWDEPLOY_OVH_SSH_PORT"] = str(hollow_ssh_port())
     for name in around.settings.emulated:
         address = f"http://{LOOPBACK}:{getattr(around.ports, name)}{_CLOUD_PATHS[name]}"
         found |= cloud_token(name, around) | {f"CLAWDEPLOY_{name.upper()}_BASE_URL": address}

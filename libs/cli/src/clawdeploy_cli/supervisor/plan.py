@@ -19,6 +19,7 @@ from clawdeploy_cli.supervisor.environment import (
     Surroundings,
     base_environment,
     cloud_token,
+    hollow_ssh_port,
     outside_environment,
     service_environment,
 )
@@ -157,7 +158,7 @@ def _emulated_cloud(name: str, around: Surroundings) -> ProcessSpec:
     state = around.home.stand_in / f"{name}.sqlite"
     return ProcessSpec(
         name=f"{name}-stand-in",
-        argv=tuple(leashed([*argv, "--state", str(state), *_machines(around)])),
+        argv=tuple(leashed([*argv, "--state", str(state), *_machines(name, around)])),
         environment={**base_environment(around.home), **outside_environment(), **cloud_token(name, around)},
         log=around.home.logs / f"{name}-stand-in.log",
         address=f"http://{LOOPBACK}:{port}",
@@ -166,8 +167,10 @@ def _emulated_cloud(name: str, around: Surroundings) -> ProcessSpec:
     )
 
 
-def _machines(around: Surroundings) -> list[str]:
-    """What its servers are; real ones reach the gateway, and the stand-in of their model provider."""
+def _machines(name: str, around: Surroundings) -> list[str]:
+    """What its servers are; real ones reach the gateway, and the stand-in of their model provider. OVH's are always hollow."""
+    if name == "ovh":
+        return ["--machines", "hollow", "--ssh-port", str(hollow_ssh_port())]
     settings, ports = around.settings, [around.ports.gateway] + ([around.ports.stand_in] if around.stand_in else [])
     reach = [word for port in ports for word in ("--reach", str(port))]
     return [

@@ -94,6 +94,10 @@ class CloudClient(ABC):
         """Change something, once; after CloudUnavailable nobody knows whether it happened."""
         return await self._call("POST", path, body=body or {})
 
+    async def put(self, path: str, body: Mapping[str, JsonValue]) -> Any:
+        """Set something to what it is to be; after CloudUnavailable nobody knows whether it happened, and it may be set again."""
+        return await self._call("PUT", path, body=body)
+
     async def delete(self, path: str) -> Any:
         """Remove something; what is gone already is no error."""
         try:

@@ -1,0 +1,154 @@
+"""The ``ovh`` provider on a stand-in of OVHcloud whose hollow VPS are set up over SSH and then play the on-server agent's part."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx import AsyncBaseTransport, ReadTimeout, Request, Response
+from tests.contracts.clouds import APPLICATION, CONSUMER, TOKEN, OvhSignature, ovh_settings
+from tests.contracts.conftest import Clock
+from tests.engines.databases import Database
+from tests.engines.ports import free_ports
+from tests.integration.provisioner.clouds import ThroughTheGateway
+from tests.integration.provisioner.conftest import Instance, Platform, openrouter_in, settings_for
+from tests.integration.provisioner.gateway import Gateway
+from tests.light.moments import Moments
+from tests.light.provider import LightProvider
+
+from clawdeploy_common.clock import utc_now
+from clawdeploy_common.http import ASGITransport, AsyncClient
+from clawdeploy_common.tokens import InternalTokens
+from clawdeploy_emulators.cloud.hollow_agent import agent_player
+from clawdeploy_emulators.cloud.hollow_ssh import SshMachine
+from clawdeploy_emulators.ovh import create_ovh
+from clawdeploy_provisioner.main import build
+
+PLAN: dict[str, Any] = {"provider": "ovh", "region": "GRA", "cpu_millis": 1000}
+
+
+class LosesAnswers(AsyncBaseTransport):
+    """The way to OVH; ``lost`` is how many checkouts are carried out from now on without an answer."""
+
+    def __init__(self, inner: ASGITransport) -> None:
+        self._inner = inner
+        self.lost = 0
+
+    async def handle_async_request(self, request: Request) -> Response:
+        response = await self._inner.handle_async_request(request)
+        if self.lost and request.method == "POST" and request.url.path.endswith("/checkout"):
+            self.lost -= 1
+            raise ReadTimeout("the answer is lost")
+        return response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """A provisioner with an OVH account."""
+
+    platform: Platform
+    http: AsyncClient
+    line: LosesAnswers
+
+    async def services(self) -> list[dict[str, Any]]:
+        """The VPS of the account, as OVH's tags show them."""
+        return list((await self.http.get("/v2/iam/resource?resourceType=vps")).json())
+
+    async def orders(self) -> list[int]:
+        return list((await self.http.get("/1.0/me/order")).json())
+
+    async def renewal(self, name: str) -> dict[str, Any]:
+        return dict((await self.http.get(f"/1.0/vps/{name}/serviceInfos")).json()["renew"])
+
+    async def deployed(self) -> Instance:
+        instance = await self.platform.deploy(**PLAN)
+        row = await self.platform.ended(instance.deployment_id, seconds=120)
+        assert (row.state, row.error) == ("succeeded", None)
+        return instance
+
+    async def destroyed(self, instance: Instance) -> None:
+        row = await self.platform.ended(await self.platform.destroy(instance), seconds=120)
+        assert (row.state, row.error) == ("succeeded", None)
+
+
+@pytest.fixture(params=["eu", "us"])
+async def cloud(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Cloud]:
+    relay = ThroughTheGateway()
+    script = agent_player(tmp_path / "disks", transport=relay)
+    [port] = free_ports(1)
+
+    def machine(name: str) -> SshMachine:
+        return SshMachine(tmp_path / "machines" / name, script=script, port=port)
+
+    ovh = create_ovh(
+        ovh_settings(
+            tmp_path / "ovh.sqlite",
+            action_seconds=0.2,
+            delivery_seconds=0.5,
+            activation_seconds=0.2,
+            region=request.param,
+            machine=machine,
+        )
+    )
+    gateway, openrouter, line = Gateway(), openrouter_in(tmp_path), LosesAnswers(ASGITransport(ovh))
+    mounts = {
+        "http://openrouter": ASGITransport(openrouter),
+        "http://api": ASGITransport(gateway.app),
+        "http://ovh": line,
+    }
+    settings = settings_for(
+        database,
+        providers="",
+        clouds="ovh",
+        OVH_APPLICATION_KEY=APPLICATION,
+        OVH_APPLICATION_SECRET=TOKEN,
+        OVH_CONSUMER_KEY=CONSUMER,
+        ovh_base_url="http://ovh/1.0",
+        ovh_ssh_port=port,
+        cloud_visibility_seconds=0,
+        agent_busy_heartbeat_seconds=0.1,
+        provider_call_seconds=30,
+    )
+    service, app = build(settings, http=AsyncClient(mounts=mounts))
+    relay.inner, relay.tokens = ASGITransport(app), InternalTokens(settings.internal_secret, service="api")
+    outside = AsyncClient(transport=ASGITransport(openrouter), base_url="http://openrouter")
+    account = AsyncClient(transport=ASGITransport(ovh), base_url="http://ovh", auth=OvhSignature(Clock(utc_now())))
+    async with ovh.router.lifespan_context(ovh), app.router.lifespan_context(app), outside, account:
+        while not service.migrated:
+            await asyncio.sleep(0.02)
+        light = LightProvider(tmp_path / "none")
+        platform = Platform(service, app, light, outside, moments=Moments(), gateway=gateway)
+        yield Cloud(platform=platform, http=account, line=line)
+
+
+async def test_a_vps_is_ordered_installed_over_ssh_and_ends_with_its_month(cloud: Cloud) -> None:
+    """INVARIANT: one order per server; after a destroy its contract is ended, its disk is wiped, and it is no server of ours."""
+    instance = await cloud.deployed()
+    server_id = await cloud.platform.server_id(instance)
+    (service,) = await cloud.services()
+    assert service["tags"]["clawdeploy.server"] == str(server_id)
+    assert not (await cloud.renewal(service["name"]))["deleteAtExpiration"]
+    said = await cloud.platform.output(instance.deployment_id)
+    assert "Installing Debian 12 with the deployment's key" in said
+    (row,) = await cloud.platform.rows("SELECT provider_ref, host FROM servers WHERE id = :id", id=server_id)
+    assert [int(row.provider_ref)] == await cloud.orders()
+    assert row.host.startswith("127.66.")
+    await cloud.destroyed(instance)
+    (ended,) = await cloud.services()
+    assert (await cloud.renewal(ended["name"]))["deleteAtExpiration"]
+    (order,) = await cloud.platform.rows("SELECT ends_at, wiped_at FROM ovh_orders")
+    assert order.wiped_at is not None
+    assert ended["tags"]["clawdeploy.ends"] == order.ends_at.date().isoformat()
+    assert await cloud.platform.rows("SELECT 1 FROM cleanup_debts UNION ALL SELECT 1 FROM orphans") == []
+
+
+@pytest.mark.parametrize("cloud", ["eu"], indirect=True)
+async def test_a_checkout_whose_answer_is_lost_buys_one_vps(cloud: Cloud) -> None:
+    """INVARIANT: an ambiguous checkout is looked for, never repeated."""
+    cloud.line.lost = 1
+    instance = await cloud.deployed()
+    assert cloud.line.lost == 0
+    assert len(await cloud.orders()) == len(await cloud.services()) == 1
+    await cloud.destroyed(instance)
