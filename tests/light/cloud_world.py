@@ -80,6 +80,7 @@ class CloudWorld:
         self.kind = kind
         self.seen: list[str] = []
         self.calls: Counter[str] = Counter()
+        self.refused = 0
         self._late: list[Late] = []
         self._database = database
         self._relay = _ThroughTheGateway()
@@ -90,6 +91,7 @@ class CloudWorld:
             clock=lambda: datetime.now(UTC),
             action_seconds=settings.pop("action_seconds", 0.05),
             server_limit=settings.pop("server_limit", 300),
+            is_limited=settings.pop("is_limited", False),
         )
         self.app = kind.create(making)
         self.account = Account(kind, self.app)
@@ -144,7 +146,10 @@ class CloudWorld:
         return AsyncClient(mounts=mounts)
 
     def _count(self, name: str) -> None:
-        self.calls[name] += 1
+        if name == "refused":
+            self.refused += 1
+        else:
+            self.calls[name] += 1
 
     async def _read_log(self) -> None:
         for service in self._services:
@@ -230,9 +235,11 @@ class CloudWorld:
 
     async def _open(self) -> list[str]:
         found = [query for query in (_UNFINISHED, _OWED, _HAUNTED) if (await self.rows(query))[0][0]]
-        expected = sorted(f"clawdeploy-{row['id']}" for row in await self.live())
-        there = [name for name in await self.account.everything() if name not in expected]
-        return found + there
+        rows = await self.live()
+        live = [str(row["id"]) for row in rows]
+        if await self.account.servers() != sorted(row["provider_ref"] for row in rows):
+            found.append("servers are not rows")
+        return found + [name for name in await self.account.everything() if not name.endswith(tuple(live))]
 
     async def live(self) -> Sequence[Any]:
         """The rows of servers that are there."""

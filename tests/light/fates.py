@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from httpx import AsyncBaseTransport, ConnectError, Request, Response
@@ -98,6 +99,8 @@ class Wire(AsyncBaseTransport):
                 late.carry(self._inner, request)
                 await asyncio.Event().wait()
         response = await self._inner.handle_async_request(request)
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            self._count("refused")
         await self._life.reach(f"after {name}")
         return response
 
