@@ -1,9 +1,11 @@
-"""`python -m tests.bench [NAME …]`: measure, print a table, write `build/bench.json`."""
+"""`python -m tests.bench [NAME …]`: measure, print a table (README's), write it and `build/bench.json`."""
 
 import argparse
 import asyncio
 import json
 import logging
+import sys
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from os import cpu_count, getloadavg
@@ -27,7 +29,9 @@ BENCHES: Mapping[str, Measurement] = {
     "redrop": projecting.measure_redrop,
     "first-step": first_steps.measure,
     "probes": probing.measure,
-    "platform": whole_platform.measure,
+    "idle": whole_platform.measure_idle,
+    "deploy": whole_platform.measure_deploying,
+    "memory": whole_platform.measure_memory,
 }
 RESULT = Path(__file__).parents[2] / "build" / "bench.json"
 
@@ -41,8 +45,10 @@ async def run(names: Sequence[str], size: Size) -> tuple[list[Figure], dict[str,
             print(f"==> {name}", flush=True)
             try:
                 found = await BENCHES[name](started, size)
-            except MissingOnThisMachine as error:
-                missing[name] = str(error)
+            except Exception as error:  # noqa: BLE001 - what is wrong with one figure is told, and the others are measured
+                missing[name] = f"{type(error).__name__}: {error}"
+                if not isinstance(error, MissingOnThisMachine):
+                    traceback.print_exc()
             else:
                 print(printed(found), flush=True)
                 figures += found
@@ -67,6 +73,8 @@ def main() -> None:
     print(f"==> all of this run\n{printed(figures)}")
     for name, reason in missing.items():
         print(f"{name} was not measured: {reason}")
+    if missing:
+        sys.exit(1)
 
 
 def _write(figures: Sequence[Figure], missing: Mapping[str, str]) -> None:
@@ -79,6 +87,7 @@ def _write(figures: Sequence[Figure], missing: Mapping[str, str]) -> None:
     }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(answer, indent=2) + "\n")
+    RESULT.with_suffix(".md").write_text(printed(figures) + "\n")
 
 
 if __name__ == "__main__":

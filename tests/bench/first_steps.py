@@ -1,7 +1,7 @@
 """first_step_p50_ms, first_step_p99_ms: from a request that was sent and accepted to the beginning of its operation's first step.
 
-The real gateway, relay, broker, intake and runner; a provider that does nothing, no limits. The clock starts when the request is
-sent, and stops at the database's time of the first step.
+The real gateway, relay, broker, intake and runner; a provider that does nothing, no limits; what follows the first step waits. The
+clock starts when the request is sent, and stops at the database's time of the first step.
 """
 
 import asyncio
@@ -59,9 +59,10 @@ async def _round(database: Database, *, embedded: bool, number: int) -> list[flo
     with folder() as logs:
         async with (
             _broker(logs, embedded=embedded) as broker,
-            gateway(database, broker, logs, **more) as port,
+            gateway(database, broker, logs, **more) as served,
             _provisioner(database, broker, logs, **more),
         ):
+            port = served.port
             keys = await account_keys(port)
             requests = creations(port, keys)
             async with connections(port, CONNECTIONS) as opened:

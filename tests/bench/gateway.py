@@ -6,8 +6,11 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from clawdeploy_common.http import AsyncClient, HTTPError
 from tests.bench.engines import program
@@ -46,15 +49,28 @@ def environment_of(service: str, database: Database, broker: str, *, port: int, 
     return {**kept, **own, "ENCRYPTION_KEY": encryption, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A server under load: where it listens, and which process it is."""
+
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time it has used."""
+        times = psutil.Process(self.pid).cpu_times()
+        return times.user + times.system
+
+
 @asynccontextmanager
-async def gateway(database: Database, broker: str, folder: Path, **more: str) -> AsyncGenerator[int]:
-    """A gateway that answers, on the port that is given."""
+async def gateway(database: Database, broker: str, folder: Path, **more: str) -> AsyncGenerator[Served]:
+    """A gateway that answers."""
     [port] = free_ports(1)
     environment = environment_of("api", database, broker, port=port, **more)
     log = folder / "api.log"
-    with program([sys.executable, "-m", "clawdeploy_api"], environment=environment, log=log):
+    with program([sys.executable, "-m", "clawdeploy_api"], environment=environment, log=log) as process:
         await answering(f"http://127.0.0.1:{port}/v1/me", headers={"Authorization": f"Bearer {KEY}"})
-        yield port
+        yield Served(port=port, pid=process.pid)
 
 
 async def answering(url: str, *, headers: dict[str, str] | None = None, seconds: float = 60) -> None:

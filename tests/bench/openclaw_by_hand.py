@@ -20,7 +20,7 @@ from clawdeploy_provisioner.providers.process.lifecycle import heap_flags
 
 TOKEN = "a-token-of-a-person-who-starts-it"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-START_SECONDS = 180
+START_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True)

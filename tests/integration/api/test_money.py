@@ -112,7 +112,7 @@ async def test_the_catalogue_shows_the_prices_that_hold(platform: Platform, tena
     plans = {plan["id"]: plan for plan in (await tenant.get("/v1/catalogue/plans"))["items"]}
     assert plans["pro"]["prices"] == []
     await platform.tell(book(1), book(2), key=BOOK)
-    platform.gateway.prices._until = 0  # pyright: ignore[reportPrivateUsage] - five seconds are long here
+    platform.gateway.prices._remembered._known = None  # pyright: ignore[reportPrivateUsage] - five seconds are long here
     plans = {plan["id"]: plan for plan in (await tenant.get("/v1/catalogue/plans"))["items"]}
     assert plans["pro"]["prices"] == [
         {"provider": "process", "currency": "USD", "charge_micros_per_hour": 7_200, "price_version": 2}

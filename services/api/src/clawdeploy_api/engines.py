@@ -1,10 +1,10 @@
 """Which engines the provisioner has at hand, for the public health route."""
 
-import time
 from dataclasses import dataclass
 
 from clawdeploy_api.forwarding import Forwarder, Target
 from clawdeploy_common.errors import ClawDeployError
+from clawdeploy_common.remembered import Remembered
 
 CACHE_S = 5.0
 TIMEOUT_S = 1.0
@@ -23,17 +23,16 @@ class Engines:
 
     def __init__(self, forwarder: Forwarder) -> None:
         self._forwarder = forwarder
-        self._known = Known()
-        self._until = 0.0
+        self._remembered = Remembered(self._ask, seconds=CACHE_S)
 
     async def known(self) -> Known:
         """What the provisioner says; while it is away, that there is nothing."""
-        if time.monotonic() > self._until:
-            target = Target(service="provisioner", path="/internal/engines", account_id=None, timeout_s=TIMEOUT_S)
-            try:
-                answer = await self._forwarder.get(target)
-                self._known = Known(docker=bool(answer.get("docker")), docker_ready=bool(answer.get("docker_ready")))
-            except ClawDeployError:
-                self._known = Known()
-            self._until = time.monotonic() + CACHE_S
-        return self._known
+        return await self._remembered.get()
+
+    async def _ask(self) -> Known:
+        target = Target(service="provisioner", path="/internal/engines", account_id=None, timeout_s=TIMEOUT_S)
+        try:
+            answer = await self._forwarder.get(target)
+        except ClawDeployError:
+            return Known()
+        return Known(docker=bool(answer.get("docker")), docker_ready=bool(answer.get("docker_ready")))

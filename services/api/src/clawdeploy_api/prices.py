@@ -1,12 +1,12 @@
 """The price book as the gateway knows it: which version holds now."""
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 
 from clawdeploy_common.database import Database
+from clawdeploy_common.remembered import Remembered
 
 CACHE_S = 5.0
 FIRST_VERSION = 1
@@ -33,17 +33,16 @@ class Prices:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known = PriceBook()
-        self._until = 0.0
+        self._remembered = Remembered(self._read, seconds=CACHE_S)
 
     async def current(self) -> PriceBook:
         """The version that holds now; before billing published one, version 1 without prices."""
-        if time.monotonic() > self._until:
-            async with self._database.web_transaction(None) as unit:
-                row = (await unit.session.execute(_CURRENT)).one_or_none()
-            self._known = PriceBook() if row is None else _book(row)
-            self._until = time.monotonic() + CACHE_S
-        return self._known
+        return await self._remembered.get()
+
+    async def _read(self) -> PriceBook:
+        async with self._database.web_transaction(None) as unit:
+            row = (await unit.session.execute(_CURRENT)).one_or_none()
+        return PriceBook() if row is None else _book(row)
 
 
 def _book(row: Any) -> PriceBook:
