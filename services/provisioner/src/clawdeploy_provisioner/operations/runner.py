@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 POLL_S = 0.5
 RETRY_S = 2.0
+_MINUTES_FROM_S = 120
 
 
 class Runner:
@@ -106,7 +107,9 @@ class Runner:
         """Hand over at once; an operation whose patience is over turns round, whatever it was waiting for."""
         reason = None
         if lease.stalled:
-            reason = f"There was no progress for {self._settings.stalled_after_seconds // 60} minutes."
+            seconds = self._settings.stalled_after_seconds
+            patience = f"{seconds // 60} minutes" if seconds >= _MINUTES_FROM_S else f"{seconds} seconds"
+            reason = f"There was no progress for {patience}."
         await self._release(lease, 0.0, reason=reason)
 
     async def _release(self, lease: Lease, delay: float, *, reason: str | None = None) -> None:
