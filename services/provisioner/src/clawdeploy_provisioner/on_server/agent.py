@@ -184,7 +184,7 @@ class OpenClaw:
         }
 
     def _state(self, active: str) -> str:
-        if active in ("active", "activating", "reloading"):
+        if active in ("active", "activating", "reloading", "deactivating"):
             return "ready" if self.has_started() else "starting"
         self._models = []
         return "failed" if active == "failed" else "stopped"

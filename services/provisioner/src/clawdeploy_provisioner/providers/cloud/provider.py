@@ -12,7 +12,7 @@ from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
 from clawdeploy_provisioner.on_server.ssh_keys import new_private_key, public_line
 from clawdeploy_provisioner.on_server.user_data import FirstStart
 from clawdeploy_provisioner.providers.cloud.account import CloudAccount, Machine, Order
-from clawdeploy_provisioner.providers.cloud.answer import as_server
+from clawdeploy_provisioner.providers.cloud.answer import MISSED, as_server
 from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.protocol import (
     Belonging,
@@ -133,21 +133,30 @@ class CloudProvider:
         return await self._now(server_id)
 
     async def stop(self, server_id: UUID, *, drain: bool) -> Server:
-        """Have the agent stop the gateway; if it does not within 20 s, the machine is powered off."""
+        """Have the agent stop the gateway; where nobody has heard of the agent for three heartbeats, the machine is powered off.
+
+        Raises:
+            ProviderUnavailable: the agent has not done it yet (at rest it learns of a wish with its next heartbeat).
+        """
         del drain  # the agent's unit lets answers finish
         machine = await self._account.server(server_id)
-        is_on = machine is not None and machine.state is not ServerState.OFF
-        if machine is not None and is_on and not await self._stopped_by_agent(server_id):
-            await self._account.power_off(machine)
+        if machine is not None and machine.state is not ServerState.OFF:
+            await self._agents.want(server_id, "stopped")
+            if await self._is_heard(server_id):
+                await self._stopped_by_agent(server_id)
+            else:
+                await self._account.power_off(machine)
         return await self._now(server_id)
 
-    async def _stopped_by_agent(self, server_id: UUID) -> bool:
-        await self._agents.want(server_id, "stopped")
+    async def _is_heard(self, server_id: UUID) -> bool:
+        agent = await self._agents.view(server_id)
+        return agent is not None and agent.age is not None and agent.age <= self._settings.heartbeat * MISSED
+
+    async def _stopped_by_agent(self, server_id: UUID) -> None:
         try:
             await self._carried_out(server_id, frozenset({"stopped"}))
         except TimeoutError:
-            return False
-        return True
+            raise ProviderUnavailable("the server's agent has not stopped OpenClaw yet", retry_after=1) from None
 
     async def _carried_out(self, server_id: UUID, states: Collection[str]) -> None:
         """Wait until the agent reports one of these in answer to the newest wish; raises TimeoutError."""
