@@ -131,7 +131,8 @@ async def test_the_catalogue_shows_the_prices_that_hold(platform: Platform, tena
         "discord",
         "whatsapp",
     ]
-    assert [p["id"] for p in (await tenant.get("/v1/catalogue/providers"))["items"]] == ["process", "hetzner", "digitalocean"]
+    offered = [p["id"] for p in (await tenant.get("/v1/catalogue/providers"))["items"]]
+    assert offered == ["process", "hetzner", "digitalocean"]
 
 
 class Recorder(Platform):
