@@ -136,7 +136,7 @@ async def test_both_secrets_of_the_platform_are_changed_while_it_is_used(platfor
     before = await platform.deploy("before")
     await platform.json("PATCH", f"/v1/instances/{before['id']}", json={"bot_token": a_token()})
     await platform.reaches(before["id"], "running")
-    deployed = [before["id"]]
+    deployed: list[str] = []
     async with used(platform):
         for now, previous in ((old, new), (new, old)):
             platform.keys = {**now, **{f"{name}_PREVIOUS": value for name, value in previous.items()}}
@@ -147,7 +147,7 @@ async def test_both_secrets_of_the_platform_are_changed_while_it_is_used(platfor
     for name in SERVICES:
         platform.stop(second(name))
     await platform.ask("POST", f"/v1/instances/{before['id']}/redeploy")
-    await platform.reaches(before["id"], "running")
+    await platform.reaches(before["id"], "running")  # its token still opens
     await is_sound(platform, *deployed)
 
 
