@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 from fastapi import FastAPI
-from httpx import AsyncBaseTransport, ConnectError, Request, Response
+from httpx import AsyncBaseTransport
 
 from clawdeploy_common.events import Event
 from clawdeploy_common.http import ASGITransport, AsyncClient
@@ -31,6 +31,7 @@ from tests.integration.provisioner.conftest import deployment_plan, openrouter_i
 from tests.integration.provisioner.gateway import Gateway
 from tests.light.clouds import Account, CloudKind, Making
 from tests.light.fates import Late, Life, Wire, watch_steps
+from tests.light.through_the_gateway import ThroughTheGateway
 
 _FORWARD = """
     UPDATE operations SET lease_until = lease_until - $1::interval, run_at = run_at - $1::interval WHERE finished_at IS NULL;
@@ -58,21 +59,6 @@ class Wanted:
     deployment_id: UUID
 
 
-class _ThroughTheGateway(AsyncBaseTransport):
-    """What the gateway does for an agent: the same call with an internal token, the agent's secret beside it."""
-
-    inner: ASGITransport | None = None
-    tokens: InternalTokens
-
-    async def handle_async_request(self, request: Request) -> Response:
-        if self.inner is None:
-            raise ConnectError("no provisioner runs")
-        request.headers["x-agent-secret"] = request.headers["authorization"].removeprefix("Bearer ")
-        request.headers["authorization"] = f"Bearer {self.tokens.issue('provisioner')}"
-        request.url = request.url.copy_with(path=request.url.path.replace("/v1/agent/", "/internal/agent/"))
-        return await self.inner.handle_async_request(request)
-
-
 class CloudWorld:
     """What survives every death: the database, the account, the log of requests; ``seen`` are all moments, ``calls`` all calls."""
 
@@ -83,7 +69,7 @@ class CloudWorld:
         self.refused = 0
         self._late: list[Late] = []
         self._database = database
-        self._relay = _ThroughTheGateway()
+        self._relay = ThroughTheGateway()
         script = agent_player(folder / "disks", transport=self._relay)
         making = Making(
             state_file=folder / f"{kind.name}.sqlite",

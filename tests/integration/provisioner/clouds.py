@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from httpx import AsyncBaseTransport, Request, Response
 from tests.engines.databases import Database
 from tests.integration.provisioner.conftest import Instance, Platform, openrouter_in, settings_for
 from tests.integration.provisioner.gateway import Gateway
 from tests.light.moments import Moments
 from tests.light.provider import LightProvider
+from tests.light.through_the_gateway import ThroughTheGateway
 
 from clawdeploy_common.http import ASGITransport, AsyncClient
 from clawdeploy_common.tokens import InternalTokens
@@ -23,20 +23,6 @@ from clawdeploy_provisioner.main import build
 
 TOKEN = "t" * 64
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-class ThroughTheGateway(AsyncBaseTransport):
-    """What the gateway does for an agent: the same call with an internal token, the agent's secret beside it."""
-
-    inner: ASGITransport
-    tokens: InternalTokens
-
-    async def handle_async_request(self, request: Request) -> Response:
-        secret = request.headers["authorization"].removeprefix("Bearer ")
-        request.headers["x-agent-secret"] = secret
-        request.headers["authorization"] = f"Bearer {self.tokens.issue('provisioner')}"
-        request.url = request.url.copy_with(path=request.url.path.replace("/v1/agent/", "/internal/agent/"))
-        return await self.inner.handle_async_request(request)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ from tests.contracts.clouds import APPLICATION, CONSUMER, TOKEN, OvhSignature, o
 from tests.contracts.conftest import Clock
 from tests.engines.databases import Database
 from tests.engines.ports import free_ports
-from tests.integration.provisioner.clouds import ThroughTheGateway
 from tests.integration.provisioner.conftest import Instance, Platform, openrouter_in, settings_for
 from tests.integration.provisioner.gateway import Gateway
 from tests.light.moments import Moments
 from tests.light.provider import LightProvider
+from tests.light.through_the_gateway import ThroughTheGateway
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.http import ASGITransport, AsyncClient

@@ -9,6 +9,10 @@ from uuid import UUID
 from clawdeploy_provisioner.on_server.user_data import FirstStart
 from clawdeploy_provisioner.providers.protocol import Belonging, ServerSpec, ServerState
 
+SERVER_LABEL, INSTANCE_LABEL, PLATFORM_LABEL = "clawdeploy.server", "clawdeploy.instance", "clawdeploy.platform"
+ANYWHERE = ["0.0.0.0/0", "::/0"]
+"""Every address there is: where what a firewall lets in may come from."""
+
 
 def name_of(server_id: UUID) -> str:
     """The deterministic name of a server and of what belongs to it."""
@@ -32,9 +36,6 @@ def labels_of(spec: ServerSpec, *, platform: str) -> dict[str, Any]:
         "clawdeploy.operation": str(spec.operation_id),
         "clawdeploy.account": str(spec.account_id),
     }
-
-
-SERVER_LABEL, INSTANCE_LABEL, PLATFORM_LABEL = "clawdeploy.server", "clawdeploy.instance", "clawdeploy.platform"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,18 @@ from clawdeploy_provisioner.on_server.registry import AgentView
 from clawdeploy_provisioner.providers.cloud.account import Machine
 from clawdeploy_provisioner.providers.protocol import Exit, Server, ServerState
 
-MISSED = 3
+_MISSED = 3
+
+
+def is_heard(agent: AgentView | None, *, heartbeat: timedelta) -> bool:
+    """Whether the agent has been heard of within three heartbeats."""
+    return agent is not None and agent.age is not None and agent.age <= heartbeat * _MISSED
 
 
 def as_server(machine: Machine, agent: AgentView | None, *, heartbeat: timedelta) -> Server:
     """The cloud decides whether the machine is on, the agent what runs on it; silence of three heartbeats is not knowing."""
     state, detail = machine.state, None
-    heard = agent is not None and agent.age is not None and agent.age <= heartbeat * MISSED
+    heard = is_heard(agent, heartbeat=heartbeat)
     if state is ServerState.RUNNING and agent is not None and agent.age is not None:
         state, detail = _by_agent(agent) if heard else (ServerState.UNKNOWN, _silent(agent.age))
     report = agent.heartbeat if agent is not None else None

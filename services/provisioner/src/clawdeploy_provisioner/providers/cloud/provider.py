@@ -12,7 +12,7 @@ from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
 from clawdeploy_provisioner.on_server.ssh_keys import new_private_key, public_line
 from clawdeploy_provisioner.on_server.user_data import FirstStart
 from clawdeploy_provisioner.providers.cloud.account import CloudAccount, Machine, Order
-from clawdeploy_provisioner.providers.cloud.answer import MISSED, as_server
+from clawdeploy_provisioner.providers.cloud.answer import as_server, is_heard
 from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.protocol import (
     Belonging,
@@ -142,15 +142,11 @@ class CloudProvider:
         machine = await self._account.server(server_id)
         if machine is not None and machine.state is not ServerState.OFF:
             await self._agents.want(server_id, "stopped")
-            if await self._is_heard(server_id):
+            if is_heard(await self._agents.view(server_id), heartbeat=self._settings.heartbeat):
                 await self._stopped_by_agent(server_id)
             else:
                 await self._account.power_off(machine)
         return await self._now(server_id)
-
-    async def _is_heard(self, server_id: UUID) -> bool:
-        agent = await self._agents.view(server_id)
-        return agent is not None and agent.age is not None and agent.age <= self._settings.heartbeat * MISSED
 
     async def _stopped_by_agent(self, server_id: UUID) -> None:
         try:

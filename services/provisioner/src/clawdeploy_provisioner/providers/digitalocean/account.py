@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS, render_user_data
-from clawdeploy_provisioner.providers.cloud.account import Machine, Order, name_of
+from clawdeploy_provisioner.providers.cloud.account import ANYWHERE, Machine, Order, name_of
 from clawdeploy_provisioner.providers.cloud.choice import Offer
 from clawdeploy_provisioner.providers.cloud.client import CloudRefused
 from clawdeploy_provisioner.providers.cloud.listing import SharedListing
@@ -30,7 +30,6 @@ from clawdeploy_provisioner.providers.protocol import Belonging, ProviderUnavail
 
 log = structlog.get_logger()
 
-_ANYWHERE = ["0.0.0.0/0", "::/0"]
 _TAKEN = "conflict"
 _POLL_S = 1.0
 _LOOKS = 10
@@ -205,11 +204,11 @@ def _later(error: CloudRefused) -> Exception:
 
 def _rules() -> dict[str, Any]:
     """What is not permitted is denied, outbound too."""
-    inbound = [{"protocol": "tcp", "ports": str(port), "sources": {"addresses": _ANYWHERE}} for port in OPEN_PORTS]
+    inbound = [{"protocol": "tcp", "ports": str(port), "sources": {"addresses": ANYWHERE}} for port in OPEN_PORTS]
     outbound: list[dict[str, Any]] = [
-        {"protocol": protocol, "ports": "all", "destinations": {"addresses": _ANYWHERE}} for protocol in ("tcp", "udp")
+        {"protocol": protocol, "ports": "all", "destinations": {"addresses": ANYWHERE}} for protocol in ("tcp", "udp")
     ]
-    outbound.append({"protocol": "icmp", "destinations": {"addresses": _ANYWHERE}})
+    outbound.append({"protocol": "icmp", "destinations": {"addresses": ANYWHERE}})
     return {"inbound_rules": inbound, "outbound_rules": outbound}
 
 

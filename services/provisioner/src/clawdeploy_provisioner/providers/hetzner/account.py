@@ -9,6 +9,7 @@ import structlog
 
 from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS, render_user_data
 from clawdeploy_provisioner.providers.cloud.account import (
+    ANYWHERE,
     INSTANCE_LABEL,
     PLATFORM_LABEL,
     SERVER_LABEL,
@@ -28,7 +29,6 @@ from clawdeploy_provisioner.providers.protocol import Belonging, ProviderUnavail
 
 log = structlog.get_logger()
 
-_ANYWHERE = ["0.0.0.0/0", "::/0"]
 _TAKEN = "uniqueness_error"
 _POLL_S = 0.5
 _KINDS = ("firewall", "ssh_key")
@@ -216,7 +216,7 @@ class HetznerAccount:
 
 def _rules() -> list[dict[str, Any]]:
     """Everything that comes in is denied, save what is listed."""
-    return [{"direction": "in", "protocol": "tcp", "port": str(port), "source_ips": _ANYWHERE} for port in OPEN_PORTS]
+    return [{"direction": "in", "protocol": "tcp", "port": str(port), "source_ips": ANYWHERE} for port in OPEN_PORTS]
 
 
 def _machine(found: dict[str, Any]) -> Machine | None:
