@@ -62,7 +62,7 @@ class Story:
             )
         )
 
-    async def deployed(self, *, at: datetime | None = None) -> None:
+    async def deployed(self, *, at: datetime | None = None, provider_ref: str = "4711") -> None:
         """The whole of a deployment that works."""
         await self.begin()
         moment = at or utc_now()
@@ -73,7 +73,7 @@ class Story:
             region="local",
             plan="pro",
             price_version=1,
-            provider_ref="4711",
+            provider_ref=provider_ref,
             accepted_at=moment,
         )
         started = InstanceStarted(server_id=self.server, endpoint="http://127.0.0.1:21000", started_at=moment)

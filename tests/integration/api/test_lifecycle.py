@@ -40,6 +40,13 @@ async def test_a_deployment_is_shown_step_by_step(platform: Platform, tenant: Te
     assert [(item["id"], item["state"]) for item in listed["items"]] == [(str(told.operation), "succeeded")]
 
 
+async def test_no_path_of_the_host_is_shown(platform: Platform, tenant: Tenant) -> None:
+    """INVARIANT: a tenant never sees where on the host an agent lives, not even of a server that was told of by its directory."""
+    told = await story(platform, tenant)
+    await told.deployed(provider_ref="/srv/clawdeploy/instances/4711")
+    assert (await told.now())["provider_server_id"] == str(told.server)
+
+
 async def test_an_observation_of_an_older_state_changes_nothing(platform: Platform, tenant: Tenant) -> None:
     """INVARIANT: an older observation never overwrites a newer state."""
     told = await story(platform, tenant)

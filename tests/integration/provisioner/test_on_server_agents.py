@@ -1,11 +1,14 @@
 """On-server agents: who may speak for a server, what it hears, and what is kept of its secrets."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from httpx import Response
-from tests.integration.provisioner.conftest import Instance, Platform
+from sqlalchemy import text
+from tests.engines.databases import Database
+from tests.integration.provisioner.conftest import Instance, Platform, provisioner
 
 from clawdeploy_common.http import ASGITransport, AsyncClient
 from clawdeploy_common.ids import new_id
@@ -26,6 +29,10 @@ HEARTBEAT: dict[str, Any] = {
     "disk_free_bytes": 30_000_000_000,
     "gateway": {"state": "stopped", "generation": 0},
 }
+HAS_A_BOT = text(
+    """UPDATE instances SET deployment = deployment || '{"secrets": [{"name": "bot_token", "version": 1}]}'"""
+)
+IS_RENTED = text("UPDATE servers SET port = NULL, state = 'running'")
 
 
 class Enrolled:
@@ -64,6 +71,11 @@ class Enrolled:
 
 @pytest.fixture
 async def enrolled(platform: Platform) -> Enrolled:
+    return await enrolled_at(platform)
+
+
+async def enrolled_at(platform: Platform) -> Enrolled:
+    """An agent that is expected on a new server."""
     instance = await platform.deployed()
     registry = AgentRegistry(platform.service.database, platform.secrets)
     return Enrolled(platform, instance, await platform.server_id(instance), registry)
@@ -101,6 +113,32 @@ async def test_an_agent_hears_of_a_configuration_fetches_it_and_says_what_became
     assert (await enrolled.call("POST", path, credential, result)).status_code == 204
     assert await enrolled.registry.result(published) == ("rejected", result["issues"])
     assert (await enrolled.call("POST", f"configuration/{new_id()}/result", credential, result)).status_code == 404
+
+
+BLOCKED = {"running": False, "lifecycle": "blocked", "lastError": "getMe returned 401"}
+CONNECTED = {"running": True, "connected": True, "lifecycle": "ready", "lastError": None}
+
+
+@pytest.mark.parametrize(
+    ("account", "channel"), [(CONNECTED, ("ready", None)), (BLOCKED, ("failing", "getMe returned 401"))]
+)
+async def test_a_channel_on_a_rented_server_is_judged_by_what_its_agent_told(
+    database: Database, tmp_path: Path, account: dict[str, Any], channel: tuple[str, str | None]
+) -> None:
+    async with provisioner(database, tmp_path, inventory_seconds=600) as platform:
+        enrolled = await enrolled_at(platform)
+        credential = await enrolled.registered()
+        told = {**HEARTBEAT, "channel_accounts": {"telegram": [account]}}
+        assert (await enrolled.call("POST", "heartbeat", credential, told)).status_code == 200
+        async with platform.service.database.transaction() as unit:
+            await unit.session.execute(HAS_A_BOT)
+            await unit.session.execute(IS_RENTED)
+        instance = enrolled.instance
+        pass_ = platform.service.tokens.issue("provisioner", account_id=instance.account_id)
+        async with AsyncClient(transport=ASGITransport(platform.app), base_url="http://provisioner") as http:
+            path, headers = f"/internal/instances/{instance.id}/probe", {"Authorization": f"Bearer {pass_}"}
+            probe = (await http.get(path, headers=headers)).json()
+        assert (probe["channel"], probe["channel_detail"]) == channel
 
 
 async def test_a_wish_has_a_generation_so_that_an_old_report_is_no_answer(enrolled: Enrolled) -> None:

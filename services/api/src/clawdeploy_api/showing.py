@@ -65,7 +65,7 @@ def show(
         applied_config_version=row.applied_config,
         bot_token="***" if "bot_token" in secrets else None,
         api_key=_hidden_keys(secrets),
-        provider_server_id=row.provider_ref,
+        provider_server_id=_at_the_provider(row),
         public_address=None,
         private_address=urlsplit(endpoint).netloc if endpoint else None,
         health=_health(row, observation, observed_at),
@@ -94,6 +94,12 @@ def active_of(operations: list[dict[str, Any]]) -> dict[str, Any] | None:
     destroying = [found for found in operations if found["kind"] == "destroy"]
     running = [found for found in operations if found["state"] != "queued"]
     return next(iter(destroying or running or operations), None)
+
+
+def _at_the_provider(row: Any) -> str | None:
+    """What a provider calls the server; servers made before ids of local processes were opaque are told by their own id."""
+    is_path = row.provider_ref is not None and row.provider_ref.startswith("/")
+    return str(row.server_id) if is_path else row.provider_ref
 
 
 def _active(row: Any) -> OperationSummary | None:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import text
 
 from clawdeploy_common.database import Database
@@ -13,6 +14,9 @@ from clawdeploy_provisioner.secret_store import SecretStore
 
 IDENTITY_PURPOSE = b"clawdeploy/gateway-identity/v1"
 _IDENTITY = text("SELECT identity FROM instances WHERE id = :id")
+
+
+_CHANNELS = text("SELECT heartbeat->'channel_accounts' FROM server_agents WHERE id = :id")
 
 
 class Agents:
@@ -37,3 +41,8 @@ class Agents:
     async def gateway_on(self, instance_id: UUID, server_id: UUID) -> GatewayClient:
         """A client for the gateway on a server of its own, which only that server's loopback address reaches."""
         return GatewayClient(tunnel_url(server_id), await self.identity(instance_id), http=self._tunnels)
+
+    async def channels_seen_on(self, server_id: UUID) -> JsonValue:
+        """What the agent of a server of its own last told of its channels, as ``channels.status`` answers."""
+        async with self._database.transaction() as unit:
+            return {"channelAccounts": await unit.session.scalar(_CHANNELS, {"id": server_id}) or {}}

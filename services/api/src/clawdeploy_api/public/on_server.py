@@ -49,6 +49,16 @@ class GatewayReport(BaseModel):
     last_lines: list[Line] = Field(default_factory=list[str], max_length=50)
 
 
+class ChannelAccount(BaseModel):
+    """What OpenClaw's `channels.status` tells of one account, by its own names; `lastStartAt` in milliseconds since 1970."""
+
+    running: bool = False
+    connected: bool | None = None
+    lifecycle: str | None = Field(default=None, max_length=100)
+    lastError: Line | None = None  # noqa: N815 - OpenClaw's name
+    lastStartAt: float | None = None  # noqa: N815 - OpenClaw's name
+
+
 class AgentHeartbeat(BaseModel):
     """One look of an agent at its server; sizes in bytes."""
 
@@ -63,7 +73,7 @@ class AgentHeartbeat(BaseModel):
                     "disk_total_bytes": 40000000000,
                     "disk_free_bytes": 31000000000,
                     "gateway": {"state": "ready", "generation": 2, "restarts": 0, "detail": None, "last_lines": []},
-                    "channels": {"telegram": "ready"},
+                    "channel_accounts": {"telegram": [{"running": True, "connected": True, "lifecycle": "ready"}]},
                     "models": ["openrouter/openai/gpt-5.2"],
                     "configuration_id": _ID,
                 }
@@ -78,7 +88,9 @@ class AgentHeartbeat(BaseModel):
     disk_total_bytes: int = Field(ge=0)
     disk_free_bytes: int = Field(ge=0)
     gateway: GatewayReport
-    channels: dict[str, Literal["ready", "failing"]] = Field(default_factory=dict, max_length=20)
+    channel_accounts: dict[str, list[ChannelAccount]] = Field(
+        default_factory=dict[str, list[ChannelAccount]], max_length=20
+    )
     models: list[Line] = Field(default_factory=list[str], max_length=1000)
     configuration_id: UUID | None = None
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from sqlalchemy import text
 from starlette.responses import Response, StreamingResponse
 
@@ -173,14 +173,21 @@ async def _channel(agents: Agents, row: Any) -> tuple[str, str | None]:
     """Whether the channel works: apart from the process's health, and never a reason to restart."""
     if not any(secret["name"] == "bot_token" for secret in row.deployment.get("secrets", [])):
         return "disabled", None
-    if row.port is None or row.state != ServerState.RUNNING:
+    if row.state != ServerState.RUNNING:
         return "unknown", None
     try:
-        gateway = await agents.gateway(row.id, host=row.host, port=row.port)
-        status = await gateway.rpc("channels.status")
+        status = await _channels(agents, row)
     except GatewayError:
         return "unknown", None
     return channel_status.judge(status, row.deployment["channel"], now=utc_now())
+
+
+async def _channels(agents: Agents, row: Any) -> JsonValue:
+    """OpenClaw's own word: asked now, or as the server's own agent told it last."""
+    if row.port is None:
+        return await agents.channels_seen_on(row.server_id)
+    gateway = await agents.gateway(row.id, host=row.host, port=row.port)
+    return await gateway.rpc("channels.status")
 
 
 async def _closing(stack: AsyncExitStack, answer: ChatAnswer) -> AsyncIterator[bytes]:

@@ -30,6 +30,8 @@ AWAY_S, UNKNOWN_S, CALL_S, START_S, STOP_S = 10.0, 300.0, 20.0, 120.0, 60.0
 UNAUTHORIZED, NOT_FOUND, NOT_MODIFIED = 401, 404, 304
 SECRET_LENGTH = 6
 CONFIGURATION_S = 120.0
+MOST_ACCOUNTS = 20
+TOLD_OF_AN_ACCOUNT = ("running", "connected", "lifecycle", "lastError", "lastStartAt")
 log = logging.getLogger("clawdeploy-agent")
 
 
@@ -193,27 +195,36 @@ class OpenClaw:
         """Whether ``/startupz`` says so."""
         return mapping(self._ask("/startupz")).get("status") == "started"
 
-    def channels(self) -> dict[str, str]:
-        """The configured channels by ``/readyz``."""
+    def channel_accounts(self) -> dict[str, list[dict[str, Any]]]:
+        """What ``channels.status`` tells of the configured channels' accounts: the platform judges it."""
         document = mapping(read_json(self._places.openclaw / "openclaw.json"))
-        failing = mapping(self._ask("/readyz")).get("failing", [])
-        return {name: "failing" if name in failing else "ready" for name in mapping(document.get("channels"))}
+        configured = mapping(document.get("channels"))
+        if not configured:
+            return {}
+        told, secrets = mapping(self._rpc("channels.status").get("channelAccounts")), self._secrets()
+        return {
+            name: [account_told(account, secrets) for account in cast("list[Any]", accounts)[:MOST_ACCOUNTS]]
+            for name, accounts in told.items()
+            if name in configured and isinstance(accounts, list)
+        }
 
     def models(self) -> list[str]:
         """What the gateway offers; asked once per start."""
         if not self._models:
-            answer = mapping(self._ask("/api/v1/admin/rpc", {"method": "models.list", "params": {}}))
-            found = mapping(answer.get("payload")).get("models", [])
+            found = self._rpc("models.list").get("models", [])
             self._models = [f"{model['provider']}/{model['id']}" for model in found]
         return self._models
 
     def last_lines(self) -> list[str]:
         """The unit's last lines, without the values of its environment."""
         lines = run(["journalctl", "-u", UNIT, "-n", "20", "-o", "cat", "--no-pager"], seconds=10).stdout.splitlines()
-        secrets = [
-            value for value in read_environment(self._places.environment).values() if len(value) >= SECRET_LENGTH
-        ]
+        secrets = self._secrets()
         return [redacted(line, secrets)[:2000] for line in lines]
+
+    def _secrets(self) -> list[str]:
+        """The values of the unit's environment that must not be told."""
+        values = read_environment(self._places.environment).values()
+        return [value for value in values if len(value) >= SECRET_LENGTH]
 
     def start(self) -> None:
         """Start or restart, also at the next boot; safe when it runs."""
@@ -243,6 +254,11 @@ class OpenClaw:
     def _has_failed(self) -> bool:
         shown = run(["systemctl", "show", UNIT, "--property=ActiveState", "--value"], seconds=10).stdout
         return shown.strip() == "failed"
+
+    def _rpc(self, method: str) -> dict[str, Any]:
+        """What a method of the gateway answers; empty when it does not."""
+        answer = mapping(self._ask("/api/v1/admin/rpc", {"method": method, "params": {}}))
+        return mapping(answer.get("payload"))
 
     def _ask(self, path: str, body: Any = None) -> Any:
         """The gateway's JSON as the platform's proxy would get it; None when it does not answer."""
@@ -405,7 +421,7 @@ class Agent:
             **self._machine.figures(),
             "openclaw_version": self._version,
             "gateway": gateway,
-            "channels": self._openclaw.channels() if is_ready else {},
+            "channel_accounts": self._openclaw.channel_accounts() if is_ready else {},
             "models": self._openclaw.models() if is_ready else [],
             "configuration_id": self._state.configuration_id,
         }
@@ -523,6 +539,13 @@ def read_environment(path: Path) -> dict[str, str]:
         characters = iter(quoted[1:-1])
         found[name] = "".join(next(characters, "") if character == "\\" else character for character in characters)
     return found
+
+
+def account_told(account: Any, secrets: list[str]) -> dict[str, Any]:
+    """The part of a channel's account that says how it is; its texts without secrets."""
+    found = mapping(account)
+    told = {name: found[name] for name in TOLD_OF_AN_ACCOUNT if name in found}
+    return {name: redacted(value, secrets)[:500] if isinstance(value, str) else value for name, value in told.items()}
 
 
 def redacted(line: str, secrets: list[str]) -> str:

@@ -104,7 +104,7 @@ class AgentDesk:
 
     async def heartbeat(self, credential: str, heartbeat: Heartbeat) -> Instructions:
         """Keep what the agent saw, and say what is wanted; the first one uses the registration tokens up. Raises AgentUnknown."""
-        values = {"credential": hashed(credential), "heartbeat": heartbeat.model_dump(mode="json")}
+        values = {"credential": hashed(credential), "heartbeat": heartbeat.model_dump(mode="json", by_alias=True)}
         async with self._database.transaction() as unit:
             row = (await unit.session.execute(_BEAT, values)).one_or_none()
             if row is None:

@@ -24,6 +24,16 @@ class GatewayReport(_Message):
     last_lines: list[Line] = Field(default_factory=list[str], max_length=50)
 
 
+class ChannelAccount(_Message):
+    """What OpenClaw's ``channels.status`` tells of one account, by its own names; ``lastStartAt`` in milliseconds since 1970."""
+
+    running: bool = False
+    connected: bool | None = None
+    lifecycle: str | None = Field(default=None, max_length=100)
+    last_error: Line | None = Field(default=None, alias="lastError")
+    last_start_at: float | None = Field(default=None, alias="lastStartAt")
+
+
 class Heartbeat(_Message):
     """One look of an agent at its server; sizes in bytes."""
 
@@ -34,8 +44,8 @@ class Heartbeat(_Message):
     disk_total_bytes: int = Field(ge=0)
     disk_free_bytes: int = Field(ge=0)
     gateway: GatewayReport
-    channels: dict[str, Literal["ready", "failing"]] = Field(
-        default_factory=dict[str, Literal["ready", "failing"]], max_length=20
+    channel_accounts: dict[str, list[ChannelAccount]] = Field(
+        default_factory=dict[str, list[ChannelAccount]], max_length=20
     )
     models: list[Line] = Field(default_factory=list[str], max_length=1000)
     configuration_id: UUID | None = None

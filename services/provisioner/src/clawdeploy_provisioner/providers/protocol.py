@@ -72,11 +72,12 @@ class Exit:
 class Server:
     """A server as the provider sees it now.
 
+    ``provider_ref`` is the provider's own id of it, which tenants see: no path of ours.
     ``ready`` says that ``/startupz`` has answered "started" since the last start; ``restarts`` counts the automatic ones within
     the window; ``exited`` is set in state ERROR when the gateway ended by itself. ``is_openclaw`` is False when another program was
     put on the server: then it has no methods to be asked, and is ready while its port answers over HTTP. ``reachable`` says that the
     server can be worked on, ``progress`` how far it is until then. Where the gateway is reached only by the server's own agent, there
-    is no ``address`` but a ``host``, and ``models`` and ``channels`` are what that agent has seen; None elsewhere: ask the gateway.
+    is no ``address`` but a ``host``, and ``models`` are what that agent has seen; None elsewhere: ask the gateway.
     """
 
     server_id: UUID
@@ -97,7 +98,6 @@ class Server:
     reachable: bool = True
     progress: str | None = None
     models: frozenset[str] | None = None
-    channels: Mapping[str, str] | None = None
 
     @property
     def located(self) -> str | None:

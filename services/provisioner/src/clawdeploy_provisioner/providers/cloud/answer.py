@@ -37,7 +37,6 @@ def as_server(machine: Machine, agent: AgentView | None, *, heartbeat: timedelta
         reachable=heard and agent is not None and agent.installed,
         progress=report.gateway.detail if report else None,
         models=frozenset(report.models) if report else frozenset(),
-        channels=report.channels if report else {},
     )
 
 

@@ -20,7 +20,7 @@ def as_server(sight: Sight, settings: ProcessSettings) -> Server:
         return Server(
             server_id=sight.server_id,
             instance_id=None,
-            provider_ref=str(sight.files.path),
+            provider_ref=str(sight.server_id),
             state=ServerState.GONE,
             detail=detail,
         )
@@ -29,7 +29,7 @@ def as_server(sight: Sight, settings: ProcessSettings) -> Server:
     return Server(
         server_id=record.server_id,
         instance_id=record.instance_id,
-        provider_ref=str(sight.files.path),
+        provider_ref=str(sight.server_id),
         state=state,
         address=Address(host=HOST, port=record.port),
         created_at=record.created_at,
