@@ -3,11 +3,12 @@
 import asyncio
 import base64
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,19 @@ CHECKOUT = Path(__file__).parents[2]
 MANAGEMENT_KEY = "sk-or-v1-management-" + "0" * 44
 LIFECYCLE = "clawdeploy.lifecycle"
 PARTITIONS = 4
+_COMPLAINT = re.compile(r"warning|error|critical|Traceback|replayed", re.IGNORECASE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the platform's processes complained of last."""
+    report = yield
+    platform = item.funcargs.get("platform") if isinstance(item, pytest.Function) else None
+    if report.failed and platform is not None:
+        for log in sorted(platform.folder.glob("*.log")):
+            lines = [line for line in log.read_text(errors="replace").splitlines() if _COMPLAINT.search(line)]
+            report.sections.append((f"complaints in {log.name}", "\n".join(line[:1000] for line in lines[-25:])))
+    return report
 
 
 class Program:

@@ -137,6 +137,7 @@ async def test_an_agent_that_does_not_run_says_so(told: Story, neighbour: Neighb
     [
         ("gateway-busy", "agent-unavailable", "it is draining"),
         ("database-away", "service-unavailable", "provisioner cannot answer this now"),
+        ("log-incomplete", "service-unavailable", "provisioner cannot answer this now: it is draining"),
     ],
 )
 async def test_an_agents_trouble_is_told_apart_from_the_platforms(

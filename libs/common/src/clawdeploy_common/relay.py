@@ -177,8 +177,8 @@ class Relay:
                 self._republishing = False
         except LogLost:
             await self._start_again(connection)
-            self._republishing = True
-            return BATCH
+            await connection.commit()
+            raise  # to connect anew, which makes the topic: a broker may acknowledge what it takes for a topic it forgot
         return published
 
     async def _tick(
@@ -251,6 +251,7 @@ class Relay:
         epoch = await connection.scalar(_RAISE_EPOCH)
         await connection.execute(text("DELETE FROM relay_offsets"))
         again = await connection.execute(_REPUBLISH)
+        self._republishing = True
         log.error("log.lost", topic=self._topic, log_epoch=epoch, republished=again.rowcount)
 
     def _envelope(self, row: Any, epoch: int) -> Envelope:

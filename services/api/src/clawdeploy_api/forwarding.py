@@ -23,6 +23,9 @@ _PASSED_ON = frozenset({400, 404, 409, 413, 422, 429})
 _AGENTS_OWN = frozenset({"gateway-unreachable", "gateway-busy"})
 """Codes of a 503 that is the agent's trouble, not the service's."""
 
+_SAID_WHY = frozenset({"log-incomplete", "temporarily-unavailable"})
+"""Codes of a 503 whose detail a service wrote for whoever asked."""
+
 _STANDARD = frozenset({"type", "title", "status", "code", "detail", "instance"})
 
 
@@ -148,7 +151,8 @@ def _refused(target: Target, response: Response) -> Refused | AgentUnavailable |
         return AgentUnavailable(str(body.get("detail") or "it may be starting"), retry_after=2)
     if response.status_code not in _PASSED_ON:
         log.warning("service.refused", service=target.service, path=target.path, status=response.status_code)
-        return ServiceUnavailable(target.service, "cannot answer this now")
+        why = f": {body.get('detail')}" if body.get("code") in _SAID_WHY else ""
+        return ServiceUnavailable(target.service, f"cannot answer this now{why}")
     extensions = {name: value for name, value in body.items() if name not in _STANDARD}
     return Refused(
         response.status_code,
