@@ -83,6 +83,7 @@ class Subscription:
             allow_auto_create_topics=False,
             metadata_max_age_ms=5_000,
             apply_types=False,
+            consumer_only=True,
             logger=None,
             graceful_timeout=5,
         )
