@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prometheus_client import REGISTRY
@@ -18,11 +19,21 @@ from tests.integration.provisioner.test_secrets import BOT_TOKEN, OWN_KEY, with_
 from clawdeploy_common.errors import StartRefused
 from clawdeploy_events.deployments import ConfigPublished, SecretReference
 from clawdeploy_provisioner.encryption import EncryptionKeys, OpenedBy
+from clawdeploy_provisioner.on_server.desk import CONFIGURATION_PURPOSE
+from clawdeploy_provisioner.on_server.registry import SSH_KEY_PURPOSE
 from clawdeploy_provisioner.rewrapping import EVERYTHING, Rewrapping
 
 OLD, NEW, OTHER = (letter * 32 for letter in (b"o", b"n", b"x"))
 OWN_SECRETS = [SecretReference(name=name, version=1) for name in ("bot_token", "api_key.openrouter")]
 PUBLISHED = {"version": 2, "content_hash": "0" * 64, "model": "openai/gpt-5.2", "channel": "telegram"}
+
+_AGENT = text(
+    """
+    WITH agent AS (INSERT INTO server_agents (id, instance_id, account_id, ssh_key) VALUES (:id, :id, :id, :key) RETURNING id)
+    INSERT INTO agent_configurations (id, server_id, instance_id, version, digest, content)
+    SELECT id, id, id, 1, '', :content FROM agent
+    """
+).bindparams(bindparam("key", type_=LargeBinary), bindparam("content", type_=LargeBinary))
 
 
 def given(key: bytes, previous: bytes | None = None) -> dict[str, Any]:
@@ -40,6 +51,15 @@ async def openers(platform: Platform, keys: EncryptionKeys) -> dict[str, list[Op
     return found
 
 
+async def remember_an_agent(platform: Platform, server_id: UUID) -> None:
+    """What a rented server has: an SSH key and a configuration, both encrypted."""
+    keys = EncryptionKeys(current=OLD)
+    values = {"id": server_id, "key": keys.encrypt(b"pem", purpose=SSH_KEY_PURPOSE)}
+    values["content"] = keys.encrypt(b"{}", purpose=CONFIGURATION_PURPOSE)
+    async with platform.service.database.connection() as connection:
+        await connection.execute(_AGENT, values)
+
+
 def counted(key: OpenedBy) -> float | None:
     """What the metric says."""
     return REGISTRY.get_sample_value("clawdeploy_encrypted_rows", {"key": key})
@@ -51,6 +71,7 @@ async def test_the_key_is_changed_and_everything_still_opens(database: Database,
         minted = await before.deployed()
         with_own = await with_secrets(before)
         await before.done(with_own.deployment_id)
+        await remember_an_agent(before, await before.server_id(minted))
     with capture_logs() as logs:
         async with provisioner(database, tmp_path, leaves_servers=True, **given(NEW, OLD)) as changing:
             async with asyncio.timeout(20):
@@ -61,8 +82,10 @@ async def test_the_key_is_changed_and_everything_still_opens(database: Database,
         "sealing_keys": {OpenedBy.CURRENT},
         "llm_keys": {OpenedBy.CURRENT},
         "instances": {OpenedBy.CURRENT},
+        "server_agents": {OpenedBy.CURRENT},
+        "agent_configurations": {OpenedBy.CURRENT},
     }
-    assert [log["left"] for log in logs if log["event"] == "encryption_key.changing"] == [4]
+    assert [log["left"] for log in logs if log["event"] == "encryption_key.changing"] == [6]
     async with provisioner(database, tmp_path, **given(NEW)) as after:
         for instance, secrets in ((minted, []), (with_own, OWN_SECRETS)):
             await after.heard(instance)
