@@ -51,13 +51,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         _mark(item, item.path.relative_to(HERE).parts[0])
     for story in {item.path for item in items if item.get_closest_marker("story")}:
         places = [place for place, item in enumerate(items) if item.path == story]
-        told = sorted((items[place] for place in places), key=lambda item: item.location[1] or 0)
+        told = sorted((items[place] for place in places), key=_place_in_the_story)
         for place, item in zip(places, told, strict=True):
             items[place] = item
 
 
+def _place_in_the_story(item: pytest.Item) -> tuple[str, int]:
+    """A story that is told several times, by a parameter of its fixture, is told to its end each time."""
+    callspec = getattr(item, "callspec", None)
+    telling = "" if callspec is None else str(callspec.params.get("story", ""))
+    return telling, item.location[1] or 0
+
+
 def _mark(item: pytest.Item, folder: str) -> None:
-    if folder in {"integration", "contracts", *ONE_AT_A_TIME}:
+    if folder in {"integration", "contracts", "live", *ONE_AT_A_TIME}:
         item.add_marker(folder)
     if folder in ONE_AT_A_TIME:
         item.add_marker(pytest.mark.timeout(600))

@@ -22,6 +22,9 @@ CLAW = Path(sys.executable).with_name("claw")
 class Local:
     """One platform with its own home and port; ``more`` is added to what its commands find in their environment."""
 
+    within_s: float = 280
+    """How long a command may take."""
+
     def __init__(self, folder: Path, *, more: Mapping[str, str] = MappingProxyType({})) -> None:
         folder.mkdir()
         self.folder = folder
@@ -40,7 +43,13 @@ class Local:
         """Run a command to its end."""
         command = [str(CLAW), *arguments]
         return subprocess.run(
-            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=280, check=False
+            command,
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=self.within_s,
+            check=False,
         )
 
     def begin(self, *arguments: str) -> subprocess.Popen[bytes]:

@@ -1,6 +1,6 @@
-"""A server of an emulated cloud that is a whole machine: cloud-init, the bootstrap, the on-server agent and a real OpenClaw on it."""
+"""Servers of emulated clouds that are whole machines: cloud-init or SSH, the bootstrap, the on-server agent, a real OpenClaw on it."""
 
-import hashlib
+import asyncio
 import json
 import subprocess
 from collections.abc import Generator
@@ -9,20 +9,30 @@ from typing import Any
 import httpx
 import pytest
 
+from clawdeploy_cli.supervisor.environment import cloud_token
 from clawdeploy_emulators.machines.hypervisor import label_of
 from clawdeploy_provisioner.openclaw.version import OPENCLAW_VERSION
+from tests.e2e.cloud_accounts import Holdings, holdings
 from tests.e2e.local import open_folder, until
 from tests.e2e.test_story import Story
 
 pytestmark = [pytest.mark.story, pytest.mark.long]
+HOUR_AT_CLOUD = {"hetzner": 9_600, "digitalocean": 17_860, "ovh": 6_274}
+"""Micro-units an hour of what is ordered there, as the operator's price book says."""
+ROUNDING = 730
+"""Micro-units by which an hourly price may miss a month's of 730 hours."""
+PATHS = {"hetzner": "/v1", "digitalocean": "/v2", "ovh": "/1.0"}
 MARK = "/root/mark"
 WRITTEN_BY_BOOTSTRAP = ("/etc", "/opt", "/usr/local", "/var/lib/openclaw/.openclaw/openclaw.json")
 
 
 class CloudStory(Story):
-    """One platform with an emulated Hetzner project, whose only server is a container of the run's engine."""
+    """One platform with one emulated account, whose only server is a container of the run's engine."""
 
+    cloud = ""
     docker_url = ""
+    within_s = 560
+    before: Holdings
 
     def docker(self, *command: str) -> str:
         argv = ["docker", "-H", self.docker_url, *command]
@@ -31,7 +41,7 @@ class CloudStory(Story):
     @property
     def machines(self) -> list[str]:
         """Every machine of this platform, also those that are off."""
-        state = self.folder / "home" / "openrouter-stand-in" / "hetzner.sqlite"
+        state = self.folder / "home" / "openrouter-stand-in" / f"{self.cloud}.sqlite"
         return self.docker("ps", "-aq", "--filter", f"label=clawdeploy.machine-of={label_of(state)}").split()
 
     def on_machine(self, *command: str) -> str:
@@ -54,29 +64,53 @@ class CloudStory(Story):
         [row] = await self.rows("SELECT heartbeat FROM provisioner.server_agents")
         return json.loads(row["heartbeat"])
 
-    def in_the_account(self) -> list[str]:
-        """Names of what the Hetzner project holds."""
-        address = self.services()["hetzner-stand-in"]["address"]
-        token = hashlib.sha256(f"hetzner:{self.secrets.stand_in_management_key}".encode()).hexdigest()
-        with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}) as http:
-            kinds = ("servers", "ssh_keys", "firewalls")
-            return [item["name"] for kind in kinds for item in http.get(f"/v1/{kind}").json()[kind]]
+    async def booked(self) -> int:
+        """Micro-units of servers in the operator's cost book."""
+        [row] = await self.rows(
+            "SELECT coalesce(sum(micros), 0) AS micros FROM billing.ledger_lines WHERE book = 'cost' AND meter_kind = 'server'"
+        )
+        return int(row["micros"])
+
+    def bill(self) -> int:
+        """Micro-units that the cloud charges."""
+        secret = next(iter(self._opens().values()))
+        answer = httpx.get(f"{self._cloud_url()}/_emulator/bill", headers={"Authorization": f"Bearer {secret}"})
+        return int(answer.json()["total_micros"])
+
+    def in_the_account(self) -> Holdings:
+        """Names of what the cloud account holds."""
+        return holdings(self.cloud, base_url=f"{self._cloud_url()}{PATHS[self.cloud]}", secrets=self._opens())
+
+    def _cloud_url(self) -> str:
+        return self.services()[f"{self.cloud}-stand-in"]["address"]
+
+    def _opens(self) -> dict[str, str]:
+        return cloud_token(self.cloud, self.secrets)
 
 
-@pytest.fixture(scope="module")
-def story(docker_with_machines: str) -> Generator[CloudStory]:
-    more = {"CLAWDEPLOY_EMULATED_CLOUDS": "hetzner", "CLAWDEPLOY_DOCKER_HOSTS": f"local={docker_with_machines}"}
+@pytest.fixture(scope="module", params=["hetzner", "digitalocean", "ovh"])
+def story(docker_with_machines: str, request: pytest.FixtureRequest) -> Generator[CloudStory]:
+    cloud = str(request.param)
+    price = {"provider": cloud, "cost_micros_per_hour": HOUR_AT_CLOUD[cloud], "charge_micros_per_hour": 20_000}
+    prices = [{**price, "plan": plan} for plan in ("free", "basic", "pro", "enterprise")]
+    more = {
+        "CLAWDEPLOY_EMULATED_CLOUDS": cloud,
+        "CLAWDEPLOY_DOCKER_HOSTS": f"local={docker_with_machines}",
+        "CLAWDEPLOY_START_SECONDS": "500",  # whatever else this machine does
+        "CLAWDEPLOY_BILLING_PRICES": json.dumps(prices),
+    }
     platform = CloudStory(open_folder() / "story", more=more)
-    platform.docker_url = docker_with_machines
+    platform.cloud, platform.docker_url = cloud, docker_with_machines
     up = platform.claw("up")
     assert up.returncode == 0, up.stderr
+    platform.before = platform.in_the_account()
     yield platform
     assert platform.claw("clean", "--yes").returncode == 0
     assert platform.machines == []
 
 
-async def test_a_server_is_made_ready_by_cloud_init_and_its_agent_reports(story: CloudStory) -> None:
-    done = story.claw("deploy", "story", "--provider", "hetzner", "--model", "gpt-5.2", "--wait")
+async def test_a_server_is_made_ready_and_its_agent_reports(story: CloudStory) -> None:
+    done = story.claw("deploy", "story", "--provider", story.cloud, "--model", "gpt-5.2", "--wait")
     assert done.returncode == 0, done.stderr + done.stdout + story.output()
     assert story.on_machine("systemctl", "--failed", "--no-legend") == ""
     assert "22/tcp" in story.on_machine("ufw", "status")
@@ -128,10 +162,19 @@ def test_stop_and_start_reach_the_unit(story: CloudStory) -> None:
     assert story.on_machine("systemctl", "is-active", "openclaw") == "active"
 
 
-def test_destroy_leaves_the_account_and_the_engine_empty(story: CloudStory) -> None:
-    """INVARIANT: no server, key, firewall or machine of a destroyed agent is left."""
-    assert story.in_the_account() != []
+async def test_destroy_leaves_account_and_engine_as_they_were_and_its_price_on_the_books(story: CloudStory) -> None:
+    """INVARIANT: no server, key, firewall or machine of a destroyed agent is left, and what the cloud charges is in the cost book.
+
+    A VPS of OVH is wiped, and goes at the end of the month that is paid.
+    """
+    assert story.in_the_account()["servers"] != story.before["servers"]
     done = story.claw("destroy", "story", "--yes", "--wait")
     assert done.returncode == 0, done.stderr
-    assert story.in_the_account() == []
-    until(lambda: story.machines == [])
+    after, stay = story.in_the_account(), 1 if story.cloud == "ovh" else 0
+    assert {**after, "ending": []} == {**story.before, "ending": []}
+    assert len(after.get("ending", [])) == stay
+    until(lambda: len(story.machines) == stay)
+    async with asyncio.timeout(120):
+        while abs(await story.booked() - story.bill()) >= ROUNDING:
+            await asyncio.sleep(1)
+    assert story.bill() > ROUNDING

@@ -109,9 +109,9 @@ def openrouter_environment(around: Surroundings) -> dict[str, str]:
     return {"OPENROUTER_MANAGEMENT_KEY": value, "OPENROUTER_BASE_URL": base_url}
 
 
-def cloud_token(name: str, around: Surroundings) -> dict[str, str]:
+def cloud_token(name: str, secrets: Secrets) -> dict[str, str]:
     """What opens a stand-in's account: made from this home's secrets, so that nothing else does."""
-    key = around.secrets.stand_in_management_key
+    key = secrets.stand_in_management_key
     first, *others = _CLOUD_SECRETS[name]
     made = {first: f"{name}:{key}"} | {variable: f"{name}:{variable}:{key}" for variable in others}
     return {variable: hashlib.sha256(text.encode()).hexdigest() for variable, text in made.items()}
@@ -128,11 +128,11 @@ def _clouds(around: Surroundings) -> dict[str, str]:
     found = {"CLAWDEPLOY_PLATFORM_ID": f"home-{home}"} if "CLAWDEPLOY_PLATFORM_ID" not in os.environ else {}
     for account in around.settings.cloud_accounts.values():
         found |= account
-    if "ovh" in around.settings.emulated:
+    if "ovh" in around.settings.emulated and around.settings.emulated_machines == "hollow":
         found["CLAWDEPLOY_OVH_SSH_PORT"] = str(hollow_ssh_port())
     for name in around.settings.emulated:
         address = f"http://{LOOPBACK}:{getattr(around.ports, name)}{_CLOUD_PATHS[name]}"
-        found |= cloud_token(name, around) | {f"CLAWDEPLOY_{name.upper()}_BASE_URL": address}
+        found |= cloud_token(name, around.secrets) | {f"CLAWDEPLOY_{name.upper()}_BASE_URL": address}
         found["CLAWDEPLOY_CLOUD_INVENTORY_SECONDS"] = os.environ.get("CLAWDEPLOY_CLOUD_INVENTORY_SECONDS", "5")
     return found
 

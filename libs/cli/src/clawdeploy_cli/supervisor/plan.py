@@ -159,7 +159,7 @@ def _emulated_cloud(name: str, around: Surroundings) -> ProcessSpec:
     return ProcessSpec(
         name=f"{name}-stand-in",
         argv=tuple(leashed([*argv, "--state", str(state), *_machines(name, around)])),
-        environment={**base_environment(around.home), **outside_environment(), **cloud_token(name, around)},
+        environment={**base_environment(around.home), **outside_environment(), **cloud_token(name, around.secrets)},
         log=around.home.logs / f"{name}-stand-in.log",
         address=f"http://{LOOPBACK}:{port}",
         is_ready=http_ok(LOOPBACK, port, "/healthz"),
@@ -168,8 +168,8 @@ def _emulated_cloud(name: str, around: Surroundings) -> ProcessSpec:
 
 
 def _machines(name: str, around: Surroundings) -> list[str]:
-    """What its servers are; real ones reach the gateway, and the stand-in of their model provider. OVH's are always hollow."""
-    if name == "ovh":
+    """What its servers are; real ones reach the gateway, and the stand-in of their model provider."""
+    if name == "ovh" and around.settings.emulated_machines == "hollow":
         return ["--machines", "hollow", "--ssh-port", str(hollow_ssh_port())]
     settings, ports = around.settings, [around.ports.gateway] + ([around.ports.stand_in] if around.stand_in else [])
     reach = [word for port in ports for word in ("--reach", str(port))]

@@ -26,7 +26,7 @@ def make_ready(home: Home, settings: CliSettings) -> tuple[Ports, Secrets]:
 
 
 def _require_engine(settings: CliSettings) -> None:
-    if {*settings.emulated} - {"ovh"} and settings.emulated_machines == "real" and lacks_engine(settings.docker):
+    if settings.emulated and settings.emulated_machines == "real" and lacks_engine(settings.docker):
         raise Refused(
             f"The servers of an emulated cloud are whole machines, and no Docker engine answers at {settings.docker}.",
             hint="Install and start one (Debian: apt-get install docker.io), or set CLAWDEPLOY_EMULATED_MACHINES=hollow"
