@@ -49,6 +49,10 @@ test: install ## the whole suite, on real engines; choose with ARGS="tests/unit 
 test-long: install ## what takes minutes more: every image built and run, OpenClaw in a container, kills around containers (needs Docker, root)
 	.venv/bin/pytest -m long $(ARGS)
 
+.PHONY: test-live
+test-live: install ## a server at each real cloud account you allow, for money: docs/cloud-accounts.md says what must be set
+	.venv/bin/pytest -s -m live tests/live $(ARGS)
+
 .PHONY: bench
 bench: install ## measure beside bare baselines: a table, and build/bench.json; choose with ARGS="relay accept"
 	.venv/bin/python -m tests.bench $(ARGS)
