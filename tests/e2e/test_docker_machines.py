@@ -162,6 +162,20 @@ def test_stop_and_start_reach_the_unit(story: CloudStory) -> None:
     assert story.on_machine("systemctl", "is-active", "openclaw") == "active"
 
 
+def test_one_that_gave_up_can_be_stopped(story: CloudStory) -> None:
+    """INVARIANT: what OpenClaw's own end (78: nothing restarts it) leaves behind is no failed unit once it is stopped."""
+    drop_in = "/run/systemd/system/openclaw.service.d"
+    story.on_machine("mkdir", "-p", drop_in)
+    gives_up = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'exit 78'\n"
+    story.on_machine("python3", "-c", f"open('{drop_in}/end.conf', 'w').write({gives_up!r})")
+    story.on_machine("systemctl", "daemon-reload")
+    story.on_machine("systemctl", "restart", "openclaw")
+    state = ("systemctl", "show", "-p", "ActiveState", "--value", "openclaw")
+    until(lambda: story.on_machine(*state) == "failed")
+    assert story.claw("stop", "story", "--wait").returncode == 0
+    assert story.on_machine(*state) == "inactive"
+
+
 async def test_destroy_leaves_account_and_engine_as_they_were_and_its_price_on_the_books(story: CloudStory) -> None:
     """INVARIANT: no server, key, firewall or machine of a destroyed agent is left, and what the cloud charges is in the cost book.
 

@@ -234,8 +234,9 @@ class OpenClaw:
         run(["systemctl", "restart", UNIT], seconds=STOP_S)
 
     def stop(self) -> None:
-        """Stop, also over a boot; what is being written may end."""
+        """Stop, also over a boot; what is being written may end. One that had given up is stopped from now on, no longer failed."""
         run(["systemctl", "disable", "--now", UNIT], seconds=STOP_S)
+        run(["systemctl", "reset-failed", UNIT], seconds=10)
 
     def comes_up(self) -> bool:
         """Whether it starts: within START_S, or four times as long on a busy server while it writes something new."""
