@@ -11,13 +11,16 @@ _TAKE = text(
     """
     INSERT INTO rate_budgets AS b (name, remaining, refilled_at, calls)
     VALUES (:name, CAST(:size AS integer) - 1, clock_timestamp(), 1)
-    ON CONFLICT (name) DO UPDATE SET calls = b.calls + 1, refilled_at = clock_timestamp(),
-      remaining = LEAST(:size, b.remaining + :rate * extract(epoch FROM clock_timestamp() - b.refilled_at))::integer - 1
+    ON CONFLICT (name) DO UPDATE SET calls = b.calls + 1, (remaining, refilled_at) = (
+      SELECT LEAST(:size, b.remaining + whole) - 1,
+        CASE WHEN b.remaining + whole >= :size THEN clock_timestamp()
+             ELSE b.refilled_at + make_interval(secs => whole / :rate) END
+      FROM (SELECT floor(:rate * extract(epoch FROM clock_timestamp() - b.refilled_at)) AS whole) AS gained)
     WHERE (b.closed_until IS NULL OR b.closed_until <= clock_timestamp())
-      AND LEAST(:size, b.remaining + :rate * extract(epoch FROM clock_timestamp() - b.refilled_at)) >= 1
+      AND b.remaining + floor(:rate * extract(epoch FROM clock_timestamp() - b.refilled_at)) >= 1
     RETURNING remaining
     """
-)
+)  # only whole calls are gained, and what is left of the time counts next time: nothing is rounded up
 _CORRECT = text("UPDATE rate_budgets SET remaining = LEAST(remaining, :seen) WHERE name = :name")
 _CLOSE = text(
     "UPDATE rate_budgets SET closed_until = clock_timestamp() + make_interval(secs => :seconds) WHERE name = :name"
