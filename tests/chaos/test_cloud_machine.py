@@ -10,21 +10,19 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule, run_state_machine_as_test
 
 from clawdeploy_emulators.faults import FaultKind
 from clawdeploy_provisioner.operations.plans import DEPLOY
 from tests.engines.databases import Database, Postgres
 from tests.light.cloud_books import CloudBooks
 from tests.light.cloud_world import CloudWorld, Wanted
-from tests.light.clouds import CLOUDS
+from tests.light.clouds import CLOUDS, CloudKind
 from tests.light.fates import Life
 
-KIND = CLOUDS["hetzner"]
-METHOD, PATH = KIND.ordering
-MOMENTS = [
-    *(f"{when} {METHOD} {PATH}" for when in ("before", "after")),
-    *(f"{when} DELETE {KIND.servers}/#" for when in ("before", "after")),
+FATES = [
+    *(f"{when} ordering" for when in ("before", "after")),
+    *(f"{when} removing" for when in ("before", "after")),
     *(f"{when} {step}" for step in DEPLOY for when in ("did", "told")),
     *(f"{when} {step}" for step in ("reserve", "create_server", "mint_llm_key") for when in ("undoing", "undid")),
 ]
@@ -42,19 +40,23 @@ class CloudLife(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.database: Database = self.do(self.postgres.create())
-        quick = {"stalled_after_seconds": 8, "provider_call_seconds": 3}
-        self.world: CloudWorld = self.do(self.make(quick))
         self.running: AbstractAsyncContextManager[Life] | None = None
         self.live: Life | None = None
-        self.revive()
 
     def do(self, work: Awaitable[Any]) -> Any:
         """Carry something out in the loop that everything lives in."""
-        return self.loop.run_until_complete(asyncio.wait_for(asyncio.ensure_future(work, loop=self.loop), 120))
+        return self.loop.run_until_complete(asyncio.wait_for(asyncio.ensure_future(work, loop=self.loop), 240))
 
-    async def make(self, quick: dict[str, Any]) -> CloudWorld:
+    @initialize(name=st.sampled_from(sorted(CLOUDS)))
+    def begin(self, name: str) -> None:
+        """An account at one of the clouds."""
+        self.world: CloudWorld = self.do(self.make(CLOUDS[name]))
+        self.revive()
+
+    async def make(self, kind: CloudKind) -> CloudWorld:
         """A world, in the loop."""
-        return CloudWorld(KIND, self.database, Path(self.folder.name), **quick)
+        quick = {"stalled_after_seconds": 8, "provider_call_seconds": 3}
+        return CloudWorld(kind, self.database, Path(self.folder.name), **quick)
 
     def revive(self, *moments: str) -> None:
         """End who lives, if anybody does, as a killed process ends, and start another."""
@@ -88,17 +90,19 @@ class CloudLife(RuleBasedStateMachine):
 
     @rule(
         kind=st.sampled_from(list(FaultKind)),
-        method=st.sampled_from(["GET", "POST", "DELETE"]),
+        method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
         times=st.integers(1, 3),
     )
     def fault(self, kind: FaultKind, method: str, times: int) -> None:
         """The cloud has a bad moment."""
         self.do(self.world.account.faults({"kind": kind, "method": method, "times": times, "seconds": 0.1}))
 
-    @rule(moment=st.sampled_from(MOMENTS))
-    def die_at(self, moment: str) -> None:
+    @rule(fate=st.sampled_from(FATES))
+    def die_at(self, fate: str) -> None:
         """The provisioner is killed, and the next one will die there."""
-        self.revive(moment)
+        when, what = fate.split()
+        calls = {"ordering": self.world.kind.ordering, "removing": self.world.kind.removing[0]}
+        self.revive(f"{when} {calls.get(what, what)}")
 
     @rule(seconds=st.sampled_from([0.1, 1.0]))
     def live_on(self, seconds: float) -> None:
@@ -109,6 +113,7 @@ class CloudLife(RuleBasedStateMachine):
         """The cloud is well again and somebody lives: then all comes to rest, all is destroyed, and the books agree."""
         try:
             self.do(self.world.account.faults())
+            self.do(self.world.account.ends_endless())
             self.revive()
             self.do(self.world.is_sound())
             for row in self.do(self.world.rows("SELECT id, account_id FROM instances WHERE destroyed_at IS NULL")):
@@ -119,6 +124,7 @@ class CloudLife(RuleBasedStateMachine):
             self.do(self.books_agree())
         finally:
             self.end()
+            self.do(self.world.close())
             self.do(self.postgres.drop(self.database))
             self.folder.cleanup()
 

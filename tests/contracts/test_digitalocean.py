@@ -203,6 +203,22 @@ async def test_an_order_that_errs_leaves_a_droplet_without_an_address(cloud: Sta
     assert await names(cloud) == []
 
 
+async def test_an_order_that_never_ends_is_ended_by_hand(cloud: Standin) -> None:
+    await cloud.fault("action_endless", method="POST", path="/droplets")
+    path = f"{DROPLETS}/{(await order(cloud))['droplet']['id']}"
+    cloud.clock.advance(days=1)
+    assert (await cloud.http.get(path)).json()["droplet"]["status"] == "new"
+    assert (await cloud.http.delete("/_emulator/endless", headers=BEARER)).status_code == 204
+    assert (await cloud.http.get(path)).json()["droplet"]["status"] == "active"
+
+
+async def test_a_star_in_a_faults_path_is_one_segment(cloud: Standin) -> None:
+    droplet = (await active(cloud))["id"]
+    await cloud.fault("server_error", path="/v2/droplets/*/actions")
+    assert (await cloud.http.get(f"{DROPLETS}/{droplet}")).status_code == 200
+    assert (await cloud.http.get(f"{DROPLETS}/{droplet}/actions")).status_code == 500
+
+
 async def test_a_destruction_that_never_ends_is_begun_again(cloud: Standin) -> None:
     droplet = await active(cloud)
     path = f"{DROPLETS}/{droplet['id']}"

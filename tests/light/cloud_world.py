@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,15 +22,17 @@ from clawdeploy_common.records import Record
 from clawdeploy_common.service import Service
 from clawdeploy_common.tokens import InternalTokens
 from clawdeploy_emulators.cloud.hollow_agent import agent_player
-from clawdeploy_emulators.cloud.machines import HollowMachine
+from clawdeploy_emulators.cloud.hollow_ssh import SshMachine
+from clawdeploy_emulators.cloud.machines import HollowMachine, Machine
 from clawdeploy_events.deployments import DeploymentCancelRequested, DeploymentRequested, InstanceDestroyRequested
 from clawdeploy_provisioner.main import build
 from tests.engines.databases import Database
+from tests.engines.ports import free_ports
 from tests.integration.producers import Producer
 from tests.integration.provisioner.conftest import deployment_plan, openrouter_in, settings_for
 from tests.integration.provisioner.gateway import Gateway
-from tests.light.clouds import Account, CloudKind, Making
-from tests.light.fates import Late, Life, Wire, watch_steps
+from tests.light.clouds import CloudKind, Making
+from tests.light.fates import Late, Life, Wire, generous_budgets, watch_steps
 from tests.light.through_the_gateway import ThroughTheGateway
 
 _FORWARD = """
@@ -47,6 +49,8 @@ _POSTPONED_NO_LONGER = """
 """  # one that is being tried is held for longer
 _UNFINISHED = "SELECT count(*) FROM operations WHERE finished_at IS NULL"
 _OWED = "SELECT count(*) FROM cleanup_debts WHERE settled_at IS NULL"
+_MADE = "SELECT provider_ref FROM servers WHERE accepted_at IS NOT NULL"
+_LOST = "SELECT provider_ref FROM orphans WHERE resource = 'server'"
 _HAUNTED = "SELECT count(*) FROM orphans WHERE removed_at IS NULL"
 
 
@@ -71,16 +75,24 @@ class CloudWorld:
         self._database = database
         self._relay = ThroughTheGateway()
         script = agent_player(folder / "disks", transport=self._relay)
+        [ssh_port] = free_ports(1)
+
+        def machine(server_id: str) -> Machine:
+            if kind.over_ssh:
+                return SshMachine(folder / "machines" / server_id, script=script, port=ssh_port)
+            return HollowMachine(server_id, script=script)
+
         making = Making(
             state_file=folder / f"{kind.name}.sqlite",
-            machine=lambda server_id: HollowMachine(server_id, script=script),
+            machine=machine,
             clock=lambda: datetime.now(UTC),
             action_seconds=settings.pop("action_seconds", 0.05),
             server_limit=settings.pop("server_limit", 300),
             is_limited=settings.pop("is_limited", False),
         )
+        self._budgets = nullcontext if making.is_limited else generous_budgets
         self.app = kind.create(making)
-        self.account = Account(kind, self.app)
+        self.account = kind.account(self.app)
         self._openrouter: FastAPI = openrouter_in(folder)
         self._gateway = Gateway()
         self._settings = settings_for(
@@ -94,6 +106,7 @@ class CloudWorld:
                 "agent_heartbeat_seconds": 0.5,
                 "provider_call_seconds": 5,
                 "orphan_age_seconds": 0.5,
+                "ovh_ssh_port": ssh_port,
                 **kind.settings,
                 **settings,
             },
@@ -102,11 +115,17 @@ class CloudWorld:
         self._log: list[Record] = []
         self._services: list[Service] = []
 
+    async def close(self) -> None:
+        """Switch every machine off."""
+        await self.app.state.cloud.machines.close()
+        self.app.state.cloud.store.close()
+
     @asynccontextmanager
     async def running(self, *moments: str) -> AsyncGenerator[Life]:
         """A provisioner, until it dies at one of these moments or the block ends; the log of requests is read to it first."""
         life = Life(set(moments), self.seen)
-        service, app = build(self._settings, http=self._client(life))
+        with self._budgets():
+            service, app = build(self._settings, http=self._client(life))
         life.holds(service.database)
         undo = watch_steps(life.reach)
         try:
@@ -147,9 +166,9 @@ class CloudWorld:
         for service in self._services:
             await service.inbox.receive([self._log[-1]])
 
-    def hold_up(self, method: str, path: str) -> Late:
+    def hold_up(self, call: str) -> Late:
         """Hold the next such call up on its way."""
-        self._late.append(Late(f"{method} {path}"))
+        self._late.append(Late(call))
         return self._late[-1]
 
     async def deploy(self) -> Wanted:
@@ -189,7 +208,7 @@ class CloudWorld:
         rows = await self.rows("SELECT state FROM operations WHERE id = $1 AND finished_at IS NOT NULL", operation_id)
         return str(rows[0]["state"]) if rows else None
 
-    async def ended(self, operation_id: UUID, *, seconds: float = 60) -> str:
+    async def ended(self, operation_id: UUID, *, seconds: float = 180) -> str:
         """Wait for an operation's end."""
         async with asyncio.timeout(seconds):
             while (state := await self.state(operation_id)) is None:
@@ -209,7 +228,7 @@ class CloudWorld:
             left.discard(life.died_at)
             await self.forward(60)
 
-    async def settles(self, *, seconds: float = 60) -> None:
+    async def settles(self, *, seconds: float = 180) -> None:
         """Wait until nothing is under way, nothing owed and nothing found that nobody owns, with time driven; then look once more."""
         try:
             async with asyncio.timeout(seconds):
@@ -222,10 +241,12 @@ class CloudWorld:
     async def _open(self) -> list[str]:
         found = [query for query in (_UNFINISHED, _OWED, _HAUNTED) if (await self.rows(query))[0][0]]
         rows = await self.live()
-        live = [str(row["id"]) for row in rows]
-        if await self.account.servers() != sorted(row["provider_ref"] for row in rows):
+        refs = sorted(row["provider_ref"] for row in rows)
+        if await self.account.servers() != refs:
             found.append("servers are not rows")
-        return found + [name for name in await self.account.everything() if not name.endswith(tuple(live))]
+        known = {str(row["id"]) for row in rows}
+        there = await self.account.everything()
+        return found + [name for name in there if name not in refs and not any(id_ in name for id_ in known)]
 
     async def live(self) -> Sequence[Any]:
         """The rows of servers that are there."""
@@ -235,10 +256,12 @@ class CloudWorld:
         """Law 7: servers at the provider are the servers in the rows, no debt is left, and each deployment made one at most."""
         await self.settles()
         assert await self.account.servers() == sorted(row["provider_ref"] for row in await self.live())
-        made = Counter(
-            line["name"] for line in (await self.account.bill())["lines"] if not line["item"].startswith("primary")
-        )
-        assert all(count == 1 for count in made.values()), made
+        made = await self.account.made()
+        lost = {row["provider_ref"] for row in await self.rows(_LOST)}
+        lines = (await self.account.bill())["lines"]
+        names = Counter(line["name"] for line in lines if not line["item"].startswith("primary"))
+        assert self.kind.repeats or not names or max(names.values()) == 1, names
+        assert [ref for ref in made if ref not in lost] == sorted(row["provider_ref"] for row in await self.rows(_MADE))
         for row in await self.rows("SELECT count(*) AS n FROM servers GROUP BY operation_id"):
             assert row["n"] == 1
 

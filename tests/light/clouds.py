@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
-from clawdeploy_common.http import ASGITransport, AsyncClient
 from clawdeploy_emulators.cloud.machines import Machine
+from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
+from clawdeploy_emulators.ovh import create_ovh
+from tests.contracts.clouds import APPLICATION, CONSUMER, TOKEN, ovh_settings
+from tests.light.cloud_accounts import Account, OvhAccount
 
-TOKEN = "t" * 64
 _PLENTY = 1_000_000
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +30,36 @@ class Making:
     server_limit: int = 300
     is_limited: bool = False  # in calls: an account that is looked at again and again needs more than the cloud gives
 
+    @property
+    def common(self) -> dict[str, Any]:
+        """What all stand-ins call the same."""
+        names = ("state_file", "machine", "clock", "action_seconds", "server_limit")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True, kw_only=True)
 class CloudKind:
-    """One cloud: its stand-in, the provisioner's settings for it, a deployment's place there, and its collections by path."""
+    """One cloud: its stand-in, the provisioner's settings for it, a deployment's place there, and its calls by method and path.
+
+    ``listing`` is where servers are looked for, ``ordering`` the call that costs money, ``preparing`` the other changes of a
+    deploy, ``removing`` those of a destroy, the one that ends the cost first. A star is any one segment of a path.
+    """
 
     name: str
     create: Callable[[Making], FastAPI]
+    account: Callable[[FastAPI], Account]
     settings: dict[str, Any]
     plan: dict[str, Any]
-    servers: str
-    others: tuple[str, ...]
-    ordering: tuple[str, str]
+    listing: str
+    ordering: str
+    preparing: tuple[str, ...]
+    removing: tuple[str, ...]
+    hourly_micros: int  # what the deployment's server costs there, as the operator tells billing
+    complaint: str  # what people read of a server that the cloud failed to make
+    full: str  # and of an account that takes no more
+    off_micros: int = 0  # how far an hourly price can be from a server's bill
+    repeats: bool = False  # whether it makes a second server of the same name
+    over_ssh: bool = False  # whether its servers are set up over SSH
 
     @property
     def host(self) -> str:
@@ -47,19 +67,30 @@ class CloudKind:
         return f"http://{self.name}"
 
 
-def _hetzner(making: Making) -> FastAPI:
-    return create_hetzner(
-        HetznerSettings(
-            state_file=making.state_file,
-            token=TOKEN,
-            action_seconds=making.action_seconds,
-            server_limit=making.server_limit,
-            machine=making.machine,
-            clock=making.clock,
-            requests_per_hour=3600 if making.is_limited else _PLENTY,
-        )
-    )
+def fault_at(call: str, **fault: Any) -> dict[str, Any]:
+    """A fault that strikes a call."""
+    method, path = call.split()
+    return {"method": method, "path_prefix": path, **fault}
 
+
+def _hetzner(making: Making) -> FastAPI:
+    calls: dict[str, Any] = {} if making.is_limited else {"requests_per_hour": _PLENTY}
+    return create_hetzner(HetznerSettings(token=TOKEN, **making.common, **calls))
+
+
+def _digitalocean(making: Making) -> FastAPI:
+    limits = ("requests_per_hour", "requests_per_minute", "key_listings_per_minute")
+    calls: dict[str, Any] = {} if making.is_limited else dict.fromkeys(limits, _PLENTY)
+    return create_digitalocean(DigitalOceanSettings(token=TOKEN, **making.common, **calls))
+
+
+def _ovh(making: Making) -> FastAPI:
+    waits = dict.fromkeys(("delivery_seconds", "activation_seconds"), making.action_seconds)
+    options: dict[str, Any] = {**making.common, **waits}
+    return create_ovh(ovh_settings(**options))
+
+
+_CART = "/1.0/order/cart"
 
 CLOUDS = {
     cloud.name: cloud
@@ -67,50 +98,69 @@ CLOUDS = {
         CloudKind(
             name="hetzner",
             create=_hetzner,
+            account=partial(Account, host="http://hetzner", lists=("/v1/servers", "/v1/ssh_keys", "/v1/firewalls")),
             settings={"HETZNER_API_TOKEN": TOKEN, "hetzner_base_url": "http://hetzner/v1"},
             plan={"provider": "hetzner", "region": "nbg1", "cpu_millis": 1000},
-            servers="/v1/servers",
-            others=("/v1/ssh_keys", "/v1/firewalls"),
-            ordering=("POST", "/v1/servers"),
+            listing="GET /v1/servers",
+            ordering="POST /v1/servers",
+            preparing=("POST /v1/ssh_keys", "POST /v1/firewalls"),
+            removing=("DELETE /v1/servers/*", "DELETE /v1/firewalls/*", "DELETE /v1/ssh_keys/*"),
+            hourly_micros=9_600,
+            complaint="create_server failed",
+            full="limit",
+        ),
+        CloudKind(
+            name="digitalocean",
+            create=_digitalocean,
+            account=partial(
+                Account,
+                host="http://digitalocean",
+                lists=("/v2/droplets", "/v2/account/keys", "/v2/firewalls", "/v2/tags"),
+                always="clawdeploy:platform:clawdeploy",
+            ),
+            settings={"DIGITALOCEAN_TOKEN": TOKEN, "digitalocean_base_url": "http://digitalocean/v2"},
+            plan={"provider": "digitalocean", "region": "nyc3", "cpu_millis": 1000},
+            listing="GET /v2/droplets",
+            ordering="POST /v2/droplets",
+            preparing=("POST /v2/account/keys", "POST /v2/tags", "POST /v2/firewalls"),
+            removing=(
+                "DELETE /v2/droplets/*",
+                "DELETE /v2/firewalls/*",
+                "DELETE /v2/account/keys/*",
+                "DELETE /v2/tags/*",
+            ),
+            hourly_micros=17_860,
+            complaint="create failed",
+            full="limit",
+            repeats=True,
+        ),
+        CloudKind(
+            name="ovh",
+            create=_ovh,
+            account=partial(OvhAccount, host="http://ovh"),
+            settings={
+                "OVH_APPLICATION_KEY": APPLICATION,
+                "OVH_APPLICATION_SECRET": TOKEN,
+                "OVH_CONSUMER_KEY": CONSUMER,
+                "ovh_base_url": "http://ovh/1.0",
+            },
+            plan={"provider": "ovh", "region": "GRA", "cpu_millis": 1000},
+            listing="GET /v2/iam/resource",
+            ordering=f"POST {_CART}/*/checkout",
+            preparing=(
+                f"POST {_CART}",
+                f"POST {_CART}/*/assign",
+                f"POST {_CART}/*/vps",
+                f"POST {_CART}/*/item/*/configuration",
+                "POST /v2/iam/resource/*/tag",
+                "POST /1.0/vps/*/rebuild",
+            ),
+            removing=("PUT /1.0/vps/*/serviceInfos", "POST /1.0/vps/*/rebuild", "POST /v2/iam/resource/*/tag"),
+            hourly_micros=6_274,
+            off_micros=365,
+            complaint="OVH has cancelled order",
+            full="no progress",
+            over_ssh=True,
         ),
     ]
 }
-
-
-class Account:
-    """The account as its owner sees it, past every fault."""
-
-    def __init__(self, kind: CloudKind, app: FastAPI) -> None:
-        self.kind = kind
-        self.http = AsyncClient(transport=ASGITransport(app), base_url=kind.host, headers=BEARER)
-
-    async def listed(self, path: str) -> list[dict[str, Any]]:
-        """Everything in a collection."""
-        found: list[dict[str, Any]] = []
-        while True:
-            answer = await self.http.get(path, params={"page": len(found) // 50 + 1, "per_page": 50})
-            page: list[dict[str, Any]] = answer.json()[path.rsplit("/", 1)[1]]
-            found += page
-            if len(page) < 50:
-                return found
-
-    async def servers(self) -> list[str]:
-        """The numbers of the servers."""
-        return sorted(str(server["id"]) for server in await self.listed(self.kind.servers))
-
-    async def everything(self) -> list[str]:
-        """The names of all there is."""
-        paths = (self.kind.servers, *self.kind.others)
-        return sorted([str(item["name"]) for path in paths for item in await self.listed(path)])
-
-    async def bill(self) -> dict[str, Any]:
-        """What the cloud charges until now."""
-        return (await self.http.get("/_emulator/bill")).json()
-
-    async def faults(self, *faults: dict[str, Any]) -> None:
-        """Replace the faults that are on."""
-        (await self.http.put("/_emulator/faults", json=list(faults))).raise_for_status()
-
-    async def sold_out(self, *entries: dict[str, str]) -> None:
-        """Replace what is sold out."""
-        (await self.http.put("/_emulator/sold-out", json=list(entries))).raise_for_status()

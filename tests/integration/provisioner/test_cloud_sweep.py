@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.engines.databases import Database
 from tests.light.cloud_world import CloudWorld
-from tests.light.clouds import CLOUDS
+from tests.light.clouds import CLOUDS, fault_at
 
 from clawdeploy_common.ids import new_id
 
@@ -100,7 +100,7 @@ async def test_a_listing_that_lacks_a_server_proves_nothing(world: CloudWorld, k
     """INVARIANT: absence is believed only when the server's own number is not known any more, however whole a listing looks."""
     for wanted in [await world.deploy(), await world.deploy()]:
         assert await world.ended(wanted.deployment_id) == "succeeded"
-    await world.account.faults({"kind": kind, "method": "GET", "path_prefix": world.kind.servers, "times": 12})
+    await world.account.faults(fault_at(world.kind.listing, kind=kind, times=12))
     await rounds(world, 4)
     await world.account.faults()
     await world.is_sound()
@@ -113,7 +113,7 @@ async def test_a_server_that_somebody_removed_is_told_as_gone(world: CloudWorld)
     for wanted in (first, second):
         assert await world.ended(wanted.deployment_id) == "succeeded"
     (row,) = [row for row in await world.live() if row["instance_id"] == first.id]
-    await world.account.http.delete(f"{world.kind.servers}/{row['provider_ref']}")
+    await world.account.http.delete(f"/v1/servers/{row['provider_ref']}")
     async with asyncio.timeout(30):
         while (await world.rows("SELECT state FROM servers WHERE id = $1", row["id"]))[0]["state"] != "gone":
             await asyncio.sleep(0.1)

@@ -5,6 +5,7 @@ A cloud has faults of its own besides: actions that fail or never end, listings 
 
 import asyncio
 import math
+import re
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import StrEnum
@@ -64,7 +65,9 @@ class Fault(BaseModel):
 
     kind: FaultKind
     method: str | None = Field(default=None, description="HTTP method; any when absent")
-    path_prefix: str = Field(default="/", description="whole path, or the path below the API's base")
+    path_prefix: str = Field(
+        default="/", description="whole path, or the path below the API's base; a star is any one segment"
+    )
     times: int = Field(default=1, ge=1, description="strikes left")
     seconds: float = Field(default=30.0, ge=0, le=3600)
 
@@ -72,7 +75,8 @@ class Fault(BaseModel):
         """Whether a call with this method and any of these spellings of its path is struck."""
         if self.method is not None and self.method.upper() != method.upper():
             return False
-        return any(path.startswith(self.path_prefix) for path in paths)
+        pattern = "[^/]+".join(re.escape(part) for part in self.path_prefix.split("*"))
+        return any(re.match(pattern, path) for path in paths)
 
 
 class FaultSwitch:

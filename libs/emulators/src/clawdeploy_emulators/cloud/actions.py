@@ -139,6 +139,10 @@ class Actions:
             {"kind": kind, "id": str(id_), "now": stamp(self._now)},
         )
 
+    def end_endless(self) -> None:
+        """End, with success, what would never have ended."""
+        self._connection.execute("UPDATE actions SET ends_at = ? WHERE ends_at IS NULL", (stamp(self._now),))
+
     def _course(self, after: Action | None, length: timedelta) -> tuple[datetime, datetime | None, bool]:
         if after is not None and after.ends_at is None:
             return self._now, None, False

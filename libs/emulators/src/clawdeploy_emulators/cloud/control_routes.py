@@ -1,5 +1,6 @@
 """What no cloud has: the health of the stand-in, its faults, what is sold out, and its books."""
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
@@ -55,6 +56,12 @@ async def switch_faults_off(cloud: InCloud) -> dict[str, list[Fault]]:
     """Heal."""
     cloud.faults.replace([])
     return {"faults": []}
+
+
+@router.delete("/endless", status_code=HTTPStatus.NO_CONTENT)
+async def end_endless(work: InWork) -> None:
+    """Have every action that never ends come to its end, as the provider's support would."""
+    work.actions.end_endless()
 
 
 @router.put("/sold-out")
