@@ -72,6 +72,7 @@ async def test_many_deployments_at_once_are_all_made_and_all_removed(
     assert world.refused == 0
     async with CloudBooks.of(world, database) as books:
         await books.agree_with_the_bill()
+    await world.close()
 
 
 def tell(name: str, report: dict[str, object]) -> None:
