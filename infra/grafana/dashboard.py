@@ -29,9 +29,12 @@ def _rate(metric: str, by: str, *, window: str = "5m") -> tuple[str, str]:
     return f"sum by ({by}) (rate({metric}[{window}]))", legend
 
 
-def _quantile(metric: str, by: str, quantile: float = 0.95) -> tuple[str, str]:
+_ANSWERED_AT_ONCE = '{route!~".*/agent/heartbeat"}'
+
+
+def _quantile(metric: str, by: str, quantile: float = 0.95, *, only: str = "") -> tuple[str, str]:
     return (
-        f"histogram_quantile({quantile}, sum by ({by}, le) (rate({metric}_bucket[5m])))",
+        f"histogram_quantile({quantile}, sum by ({by}, le) (rate({metric}_bucket{only}[5m])))",
         f"{{{{{by}}}}} p{quantile:.0%}",
     )
 
@@ -56,7 +59,11 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Requests": (
         Panel("Requests", "reqps", (_rate("clawdeploy_http_requests_total", "service, status"),)),
         Panel("Requests by route", "reqps", (_rate("clawdeploy_http_requests_total", "method, route"),)),
-        Panel("Time to answer", "s", (_quantile("clawdeploy_http_request_duration_seconds", "service"),)),
+        Panel(
+            "Time to answer",
+            "s",
+            (_quantile("clawdeploy_http_request_duration_seconds", "service", only=_ANSWERED_AT_ONCE),),
+        ),
     ),
     "Events": (
         Panel(

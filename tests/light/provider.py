@@ -55,6 +55,7 @@ class LightProvider:
         self.bundles: dict[UUID, Bundle] = {}
         self._spawned: list[subprocess.Popen[bytes]] = []
         self.visibility_lag = visibility_lag
+        self.delivery_patience = timedelta(0)
         root.mkdir(parents=True, exist_ok=True)
 
     @property

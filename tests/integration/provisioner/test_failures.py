@@ -1,17 +1,28 @@
 """What fails, at whichever step, is undone, owed or tried again, and always told (architecture §5)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.engines.databases import Database
+from tests.integration.provisioner import conftest
 from tests.integration.provisioner.conftest import Instance, Platform, provisioner
 from tests.light.moments import Moments
+from tests.light.provider import LightProvider
 
 from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_events.deployments import ConfigPublished, InstanceStartRequested, InstanceStopRequested
-from clawdeploy_provisioner.providers.protocol import ConfigurationRejected, ExitedBeforeReady, ProviderUnavailable
+from clawdeploy_provisioner.providers.protocol import (
+    ConfigurationRejected,
+    ExitedBeforeReady,
+    ProviderUnavailable,
+    Server,
+    ServerState,
+)
 
 NO = PermanentError("the provider says no")
 Fault = Callable[[Moments], None]
@@ -144,6 +155,30 @@ async def test_an_operation_without_progress_turns_round(database: Database, tmp
         assert (row.state, row.error_step) == ("failed", "install")
         assert row.error.startswith("There was no progress for")
         await assert_nothing_is_left(platform, instance)
+
+
+class Delivering(LightProvider):
+    """A provider that may take its time, and whose servers never come."""
+
+    def __init__(self, root: Path, **options: Any) -> None:
+        super().__init__(root, **options)
+        self.delivery_patience = timedelta(hours=1)
+
+    async def observe(self, server_id: UUID) -> Server | None:
+        server = await super().observe(server_id)
+        return None if server is None else replace(server, state=ServerState.CREATING, address=None)
+
+
+async def test_a_delivery_may_take_its_time_where_the_provider_says_so(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: waiting for what was ordered is no lack of progress, for as long as the setting allows; and it can be cancelled."""
+    monkeypatch.setattr(conftest, "LightProvider", Delivering)
+    async with provisioner(database, tmp_path, stalled_after_seconds=4) as platform:
+        instance = await platform.deploy()
+        await platform.until("SELECT now() - started_at > interval '8 seconds' FROM operations", True, seconds=60)
+        assert (await platform.operation(instance.deployment_id)).state == "running"
+        await platform.done(await platform.destroy(instance))
 
 
 async def test_a_step_that_hangs_is_ended_by_the_patience_too(database: Database, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.engines.databases import Database
 from tests.integration.provisioner.clouds import TOKEN, Cloud, Kind, connected
 
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
+from clawdeploy_events.deployments import ConfigPublished
 
 
 def _create(**facts: Any) -> FastAPI:
@@ -25,6 +26,8 @@ HETZNER = Kind(
     told={"HETZNER_API_TOKEN": TOKEN},
 )
 
+CHANGE = {"version": 2, "content_hash": "0" * 64, "model": "openai/gpt-5.2", "channel": "telegram"}
+
 
 @pytest.fixture
 async def cloud(database: Database, tmp_path: Path) -> AsyncGenerator[Cloud]:
@@ -39,6 +42,9 @@ async def test_a_deployment_runs_by_its_agents_word_and_leaves_the_account_as_it
     assert await cloud.everything() == [f"clawdeploy-{server_id}"] * 3
     (started,) = [data for name, data in await cloud.platform.events(instance.id) if name == "instance.started.v1"]
     assert started["probe_url"] is None
+    change = await cloud.platform.ask(instance, ConfigPublished, **CHANGE)
+    await cloud.platform.done(change)
+    assert await cloud.platform.steps(change) == {"write_configuration": "done"}
     seen = await cloud.asks("/internal/operator/providers/hetzner")
     assert [each["name"] for each in seen["servers"]] == [f"clawdeploy-{server_id}"]
     assert {"nbg1", "fsn1"} <= {each["id"] for each in seen["regions"]}

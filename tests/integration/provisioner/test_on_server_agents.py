@@ -1,5 +1,6 @@
 """On-server agents: who may speak for a server, what it hears, and what is kept of its secrets."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,9 @@ from tests.integration.provisioner.conftest import Instance, Platform, provision
 from clawdeploy_common.http import ASGITransport, AsyncClient
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.tokens import InternalTokens
-from clawdeploy_provisioner.on_server.messages import AgentConfigurationContent
+from clawdeploy_provisioner.on_server.messages import AgentConfigurationContent, Heard
 from clawdeploy_provisioner.on_server.registry import AgentRegistry, AgentRevoked
+from clawdeploy_provisioner.on_server.waiting import WaitingAgents
 
 SECRET = "sk-or-v1-kept-from-everybody"  # pragma: allowlist secret
 CONTENT = AgentConfigurationContent(
@@ -107,7 +109,8 @@ async def test_an_agent_hears_of_a_configuration_fetches_it_and_says_what_became
     heard = (await enrolled.call("POST", "heartbeat", credential, HEARTBEAT)).json()
     assert heard["configuration_id"] == str(published)
     fetched = (await enrolled.call("GET", "configuration", credential)).json()
-    assert fetched == {"id": str(published), **CONTENT.model_dump()}
+    sections = ["env", "gateway", "plugins"]
+    assert fetched == {"id": str(published), **CONTENT.model_dump(), "restart_sections": sections}
     result = {"result": "rejected", "issues": ["gateway.port: expected number"]}
     path = f"configuration/{published}/result"
     assert (await enrolled.call("POST", path, credential, result)).status_code == 204
@@ -155,6 +158,38 @@ async def test_a_wish_has_a_generation_so_that_an_old_report_is_no_answer(enroll
     view = await enrolled.registry.view(enrolled.server_id)
     assert view is not None
     assert view.state == "ready"
+
+
+async def test_an_agent_at_rest_is_answered_when_something_else_is_wanted(enrolled: Enrolled) -> None:
+    credential = await enrolled.registered()
+    heard = {"wanted": "stopped", "generation": 0, "configuration_id": None}
+    asking = asyncio.create_task(enrolled.call("POST", "heartbeat", credential, {**HEARTBEAT, "heard": heard}))
+    assert await asyncio.wait({asking}, timeout=1) == (set(), {asking})
+    published = await enrolled.registry.publish(enrolled.server_id, CONTENT)
+    answer = (await asking).json()
+    assert answer["configuration_id"] == str(published)
+    assert answer["heartbeat_seconds"] < 1
+    assert (await enrolled.call("POST", "heartbeat", credential, {**HEARTBEAT, "heard": heard})).json() == {
+        **answer,
+        "heartbeat_seconds": 30,
+    }
+
+
+async def test_who_waits_is_let_go_when_the_service_stops_and_nobody_waits_where_there_is_no_room(
+    enrolled: Enrolled,
+) -> None:
+    """INVARIANT: what an agent costs while it waits is bounded, and no stop of ours waits for an agent."""
+    database, stopping = enrolled.platform.service.database, asyncio.Event()
+    heard = Heard(wanted="stopped", generation=0, configuration_id=None)
+    assert not await WaitingAgents(database, stopping, most=0).wait(enrolled.server_id, heard)
+    waiting = WaitingAgents(database, stopping, seconds=600)
+    loop, asking = asyncio.create_task(waiting.run()), asyncio.create_task(waiting.wait(enrolled.server_id, heard))
+    await asyncio.sleep(0)
+    stopping.set()
+    assert await asking
+    assert not await waiting.wait(enrolled.server_id, heard)
+    loop.cancel()
+    await asyncio.wait({loop})
 
 
 async def test_a_revoked_agent_is_not_believed(enrolled: Enrolled) -> None:

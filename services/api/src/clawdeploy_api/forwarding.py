@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from clawdeploy_api.errors import AgentUnavailable, Refused, ServiceUnavailable
 from clawdeploy_api.settings import ApiSettings
-from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Request, Response, Timeout, TransportError
+from clawdeploy_common.http import AsyncBaseTransport, AsyncClient, Limits, Request, Response, Timeout, TransportError
 from clawdeploy_common.telemetry import traced
 from clawdeploy_common.tokens import InternalTokens
 
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 CONNECT_S = 2.0
 STREAM_SILENCE_S = 900.0
+_HELD = Limits(max_connections=5000, max_keepalive_connections=100)
+"""Connections on which nothing happens for long must not take the others' places."""
 _PASSED_ON = frozenset({400, 404, 409, 413, 422, 429})
 _AGENTS_OWN = frozenset({"gateway-unreachable", "gateway-busy"})
 """Codes of a 503 that is the agent's trouble, not the service's."""
@@ -31,7 +33,7 @@ _STANDARD = frozenset({"type", "title", "status", "code", "detail", "instance"})
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A route of a service, and for whom it is called."""
+    """A route of a service, and for whom it is called; ``is_held`` says that its answer is kept back on purpose."""
 
     service: str
     path: str
@@ -40,6 +42,7 @@ class Target:
     query: Mapping[str, str | int | None] = field(default_factory=dict[str, str | int | None])
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeout_s: float = 10.0
+    is_held: bool = False
 
 
 class Forwarder:
@@ -55,10 +58,12 @@ class Forwarder:
         }
         self._tokens = tokens
         self._http = traced(AsyncClient(transport=transport, trust_env=False))
+        self._held = traced(AsyncClient(transport=transport, trust_env=False, limits=_HELD))
 
     async def close(self) -> None:
         """Give all connections back."""
         await self._http.aclose()
+        await self._held.aclose()
 
     async def get(self, target: Target) -> dict[str, Any]:
         """A JSON object; raises Refused, ServiceUnavailable."""
@@ -90,7 +95,9 @@ class Forwarder:
     async def _call(self, method: str, target: Target, body: bytes | None = None) -> dict[str, Any]:
         timeout = Timeout(target.timeout_s, connect=min(CONNECT_S, target.timeout_s))
         try:
-            response = await self._http.send(self._request(method, target, body, timeout))
+            response = await (self._held if target.is_held else self._http).send(
+                self._request(method, target, body, timeout)
+            )
         except TransportError as error:
             raise _away(target, error) from error
         if response.status_code >= 400:  # noqa: PLR2004 - where errors begin

@@ -100,6 +100,7 @@ class Clouds:
             max_hourly=max_hourly(self.settings)[name],
             heartbeat=timedelta(seconds=self.settings.agent_heartbeat_seconds),
             visibility_lag=timedelta(seconds=self.settings.cloud_visibility_seconds),
+            delivery_patience=timedelta(seconds=self.settings.ovh_delivery_seconds if name == "ovh" else 0),
         )
 
     def _provider(self, name: str, chosen: CloudSettings, account: CloudAccount) -> CloudProvider:

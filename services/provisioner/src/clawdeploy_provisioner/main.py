@@ -32,6 +32,7 @@ from clawdeploy_provisioner.on_server.registry import AgentRegistry
 from clawdeploy_provisioner.on_server.ssh.logins import Logins
 from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
 from clawdeploy_provisioner.on_server.ssh.tunnels import TunnelTransport
+from clawdeploy_provisioner.on_server.waiting import WaitingAgents
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
 from clawdeploy_provisioner.operations.runner import Runner
 from clawdeploy_provisioner.operations.steps import Step
@@ -189,10 +190,13 @@ def _hourly(parts: Parts) -> dict[str, Decimal]:
 
 
 def _desk(parts: Parts) -> AgentDesk:
-    settings = parts.settings
+    settings, service = parts.settings, parts.service
+    waiting = WaitingAgents(service.database, service.stopping)
+    service.add_loop("waiting-agents", waiting.run)
     return AgentDesk(
-        parts.service.database,
+        service.database,
         parts.secrets,
+        waiting=waiting,
         rest=timedelta(seconds=settings.agent_heartbeat_seconds),
         busy=timedelta(seconds=settings.agent_busy_heartbeat_seconds),
     )

@@ -62,6 +62,7 @@ class ProvisionerSettings(ServiceSettings):
     ovh_image: str = Field(default="Debian 12", min_length=1)
     ovh_max_monthly: Annotated[Decimal, Field(gt=0)] = Decimal(15)
     ovh_ssh_port: Annotated[int, Field(ge=1, le=65_535)] = 22
+    ovh_delivery_seconds: Annotated[float, Field(ge=0, le=604_800)] = 7200.0
     cloud_visibility_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0
     cloud_inventory_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 30.0
     operation_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15.0

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ router = APIRouter(prefix="/agent", tags=["on-server agent"])
 
 _NOT_MODIFIED = 304
 _MAX_SECRET = 200
+_HELD_S = 35.0
 ConfigurationId = Annotated[
     UUID, Path(description="id of a configuration", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05"])
 ]
@@ -66,9 +68,13 @@ async def register_agent(body: Registration, gateway: TheGateway, secret: Secret
 
 @router.post("/heartbeat", responses=problems(400, 413, 415), summary="Say how a server is")
 async def agent_heartbeat(body: AgentHeartbeat, gateway: TheGateway, secret: Secret) -> AgentInstructions:
-    """Every `heartbeat_seconds`; the answer says what the agent is to bring about."""
+    """Every `heartbeat_seconds`; the answer says what the agent is to bring about.
+
+    The answer to an agent at rest that says what it has `heard` is held open for up to 25 s, until something else is wanted.
+    """
     async with _judged():
-        answer = await gateway.forwarder.post(_target("heartbeat", secret), body=body.model_dump_json().encode())
+        target = replace(_target("heartbeat", secret), timeout_s=_HELD_S, is_held=True)
+        answer = await gateway.forwarder.post(target, body=body.model_dump_json().encode())
         return AgentInstructions.model_validate(answer)
 
 

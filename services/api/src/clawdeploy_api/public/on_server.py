@@ -59,6 +59,14 @@ class ChannelAccount(BaseModel):
     lastStartAt: float | None = None  # noqa: N815 - OpenClaw's name
 
 
+class Heard(BaseModel):
+    """What the agent was told last: the answer may be held open until that changes."""
+
+    wanted: Literal["running", "stopped"]
+    generation: int
+    configuration_id: UUID | None
+
+
 class AgentHeartbeat(BaseModel):
     """One look of an agent at its server; sizes in bytes."""
 
@@ -76,6 +84,7 @@ class AgentHeartbeat(BaseModel):
                     "channel_accounts": {"telegram": [{"running": True, "connected": True, "lifecycle": "ready"}]},
                     "models": ["openrouter/openai/gpt-5.2"],
                     "configuration_id": _ID,
+                    "heard": {"wanted": "running", "generation": 2, "configuration_id": _ID},
                 }
             ]
         }
@@ -93,6 +102,7 @@ class AgentHeartbeat(BaseModel):
     )
     models: list[Line] = Field(default_factory=list[str], max_length=1000)
     configuration_id: UUID | None = None
+    heard: Heard | None = None
 
 
 class GatewayWish(BaseModel):
@@ -134,6 +144,7 @@ class AgentConfiguration(BaseModel):
                     "document": {"gateway": {"mode": "local", "port": 18789}},
                     "environment": {"LANG": "C.UTF-8"},
                     "plugins": [],
+                    "restart_sections": ["env", "gateway", "plugins"],
                 }
             ]
         }
@@ -144,6 +155,7 @@ class AgentConfiguration(BaseModel):
     document: dict[str, JsonValue] = Field(repr=False)
     environment: dict[str, str] = Field(repr=False)
     plugins: list[str]
+    restart_sections: list[str] = Field(description="a change outside of them is taken by a running OpenClaw")
 
 
 class ConfigurationResult(BaseModel):

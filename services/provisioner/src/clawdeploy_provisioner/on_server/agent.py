@@ -30,6 +30,7 @@ AWAY_S, UNKNOWN_S, CALL_S, START_S, STOP_S = 10.0, 300.0, 20.0, 120.0, 60.0
 UNAUTHORIZED, NOT_FOUND, NOT_MODIFIED = 401, 404, 304
 SECRET_LENGTH = 6
 CONFIGURATION_S = 120.0
+HELD_S, TAKE_S, TAKE_LOOK_S = 60.0, 30.0, 0.3
 MOST_ACCOUNTS = 20
 TOLD_OF_AN_ACCOUNT = ("running", "connected", "lifecycle", "lastError", "lastStartAt")
 log = logging.getLogger("clawdeploy-agent")
@@ -104,7 +105,8 @@ class ControlPlane:
             headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json", **(headers or {})},
         )
         try:
-            with urllib.request.urlopen(request, timeout=CALL_S) as response:  # noqa: S310 - the same
+            seconds = HELD_S if path == "heartbeat" else CALL_S
+            with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310 - the same
                 content = response.read()
                 return json.loads(content) if content else None
         except urllib.error.HTTPError as error:
@@ -215,6 +217,22 @@ class OpenClaw:
             self._models = [f"{model['provider']}/{model['id']}" for model in found]
         return self._models
 
+    def revision(self) -> str | None:
+        """Which content of its file it has taken; None when it does not say."""
+        told = self._rpc("config.get")
+        taken = told.get("appliedConfigHash")
+        return taken if told.get("valid") is True and taken == told.get("configRevisionHash") else None
+
+    def takes_another_than(self, revision: str) -> bool:
+        """Whether it takes the file's new content while it runs, by its own word."""
+        self._models = []
+        deadline = time.monotonic() + TAKE_S
+        while self.revision() in (None, revision):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(TAKE_LOOK_S)
+        return True
+
     def last_lines(self) -> list[str]:
         """The unit's last lines, without the values of its environment."""
         lines = run(["journalctl", "-u", UNIT, "-n", "20", "-o", "cat", "--no-pager"], seconds=10).stdout.splitlines()
@@ -298,8 +316,12 @@ class Configurator:
             return {"result": "rejected", "issues": issues}
         document, environment = self._places.openclaw / "openclaw.json", self._places.environment
         before = (read_bytes(document), read_bytes(environment))
-        self._put(json.dumps(answer["document"], indent=1).encode(), environment_file(answer["environment"]))
-        if not running:
+        environment_after = environment_file(answer["environment"])
+        revision = None
+        if running and environment_after == before[1] and taken_while_running(before[0], answer):
+            revision = self._openclaw.revision()
+        self._put(json.dumps(answer["document"], indent=1).encode(), environment_after)
+        if not running or (revision is not None and self._openclaw.takes_another_than(revision)):
             return {"result": "applied", "issues": []}
         self._openclaw.start()
         if self._openclaw.comes_up():
@@ -360,6 +382,7 @@ class Agent:
         self._state = load_state(places)
         self._version: str | None = None
         self._asked_at = 0.0
+        self._heard: dict[str, Any] | None = None
 
     def run(self) -> None:
         """Until the unit is stopped."""
@@ -407,7 +430,14 @@ class Agent:
         if wish["generation"] != self._state.generation and self._version is not None:
             self._carry_out(wish)
         self._tell_results()
+        if self._heard_now(answer) != self._heard:
+            self._heard = self._heard_now(answer)
+            return 0.0
         return float(answer["heartbeat_seconds"])
+
+    @staticmethod
+    def _heard_now(answer: Mapping[str, Any]) -> dict[str, Any]:
+        return {**answer["gateway"], "configuration_id": answer["configuration_id"]}
 
     def _heartbeat(self) -> dict[str, Any]:
         self._version = self._version or self._openclaw.version
@@ -425,7 +455,12 @@ class Agent:
             "channel_accounts": self._openclaw.channel_accounts() if is_ready else {},
             "models": self._openclaw.models() if is_ready else [],
             "configuration_id": self._state.configuration_id,
+            "heard": self._heard if self._is_at_rest(gateway["state"]) else None,
         }
+
+    def _is_at_rest(self, state: str) -> bool:
+        """A gateway that is on its way is reported on, not waited with."""
+        return state == ("ready" if self._state.wanted == "running" else "stopped")
 
     def _configure(self) -> None:
         self._asked_at = time.monotonic()
@@ -540,6 +575,17 @@ def read_environment(path: Path) -> dict[str, str]:
         characters = iter(quoted[1:-1])
         found[name] = "".join(next(characters, "") if character == "\\" else character for character in characters)
     return found
+
+
+def taken_while_running(before: bytes | None, answer: Mapping[str, Any]) -> bool:
+    """Whether the document changes, and only where OpenClaw needs no restart, as the platform tells."""
+    sections = answer.get("restart_sections")
+    try:
+        old = mapping(json.loads(before or b"null"))
+    except ValueError:
+        return False
+    new = answer["document"]
+    return bool(sections) and old != new and all(old.get(name) == new.get(name) for name in sections)
 
 
 def account_told(account: Any, secrets: list[str]) -> dict[str, Any]:

@@ -21,12 +21,14 @@ from clawdeploy_provisioner.on_server.messages import (
     Instructions,
     Registered,
 )
+from clawdeploy_provisioner.on_server.waiting import WaitingAgents, told_of
 from clawdeploy_provisioner.secret_store import SecretStore
 
 log = structlog.get_logger()
 
 CONFIGURATION_PURPOSE = b"clawdeploy/agent-configuration/v1"
 CONFIGURATION_SECONDS = 120.0
+_AGAIN_S = 0.1
 
 _REGISTER = text(
     """
@@ -63,6 +65,11 @@ _RESULT = text(
 ).bindparams(bindparam("result", type_=Text), bindparam("issues", type_=JSONB))
 
 
+_WISH = text(
+    "SELECT wanted, generation, configuration_id FROM server_agents WHERE credential_hash = :credential AND revoked_at IS NULL"
+).bindparams(bindparam("credential", type_=LargeBinary))
+
+
 class AgentUnknown(NotFound):
     """The token or credential opens nothing: wrong, used up, expired or revoked."""
 
@@ -80,8 +87,11 @@ class NoConfiguration(NotFound):
 class AgentDesk:
     """Answers agents; ``rest`` and ``busy`` are the seconds between heartbeats without and during an operation."""
 
-    def __init__(self, database: Database, secrets: SecretStore, *, rest: timedelta, busy: timedelta) -> None:
+    def __init__(
+        self, database: Database, secrets: SecretStore, *, waiting: WaitingAgents, rest: timedelta, busy: timedelta
+    ) -> None:
         self._database = database
+        self._waiting = waiting
         self._secrets = secrets
         self._rest = rest.total_seconds()
         self._busy = busy.total_seconds()
@@ -103,18 +113,29 @@ class AgentDesk:
         )
 
     async def heartbeat(self, credential: str, heartbeat: Heartbeat) -> Instructions:
-        """Keep what the agent saw, and say what is wanted; the first one uses the registration tokens up. Raises AgentUnknown."""
-        values = {"credential": hashed(credential), "heartbeat": heartbeat.model_dump(mode="json", by_alias=True)}
+        """Keep what the agent saw, and say what is wanted; the first one uses the registration tokens up. Raises AgentUnknown.
+
+        At rest, an agent that has heard it all is answered when something else is wanted, or after a while, and then asks at once.
+        """
+        seen = heartbeat.model_dump(mode="json", by_alias=True, exclude={"heard"})
         async with self._database.transaction() as unit:
-            row = (await unit.session.execute(_BEAT, values)).one_or_none()
+            row = (
+                await unit.session.execute(_BEAT, {"credential": hashed(credential), "heartbeat": seen})
+            ).one_or_none()
             if row is None:
                 raise AgentUnknown
             await unit.session.execute(_USE_UP, {"id": row.id})
-        return Instructions(
-            heartbeat_seconds=self._busy if row.busy else self._rest,
-            gateway=GatewayWish(wanted=row.wanted, generation=row.generation),
-            configuration_id=row.configuration_id,
-        )
+        told = told_of(row)
+        if not row.busy and heartbeat.heard == told and await self._waiting.wait(row.id, told):
+            return _instructions(await self._wish(credential), seconds=_AGAIN_S)
+        return _instructions(row, seconds=self._busy if row.busy else self._rest)
+
+    async def _wish(self, credential: str) -> Any:
+        async with self._database.transaction() as unit:
+            row = (await unit.session.execute(_WISH, {"credential": hashed(credential)})).one_or_none()
+        if row is None:
+            raise AgentUnknown
+        return row
 
     async def configuration(self, credential: str) -> AgentConfigurationAnswer:
         """What is published to this agent, in clear; raises AgentUnknown, NoConfiguration."""
@@ -142,3 +163,11 @@ class AgentDesk:
         if server_id is None:
             raise AgentUnknown
         return server_id
+
+
+def _instructions(row: Any, *, seconds: float) -> Instructions:
+    return Instructions(
+        heartbeat_seconds=seconds,
+        gateway=GatewayWish(wanted=row.wanted, generation=row.generation),
+        configuration_id=row.configuration_id,
+    )

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from clawdeploy_provisioner.openclaw.document import RESTART_SECTIONS
+
 Wanted = Literal["running", "stopped"]
 Outcome = Literal["applied", "rejected", "rolled_back"]
 Line = Annotated[str, Field(max_length=2000)]
@@ -34,6 +36,14 @@ class ChannelAccount(_Message):
     last_start_at: float | None = Field(default=None, alias="lastStartAt")
 
 
+class Heard(_Message):
+    """What the agent was told last: its answer may be held open until that changes."""
+
+    wanted: Wanted
+    generation: int
+    configuration_id: UUID | None
+
+
 class Heartbeat(_Message):
     """One look of an agent at its server; sizes in bytes."""
 
@@ -49,6 +59,7 @@ class Heartbeat(_Message):
     )
     models: list[Line] = Field(default_factory=list[str], max_length=1000)
     configuration_id: UUID | None = None
+    heard: Heard | None = None
 
 
 class Registered(_Message):
@@ -85,9 +96,10 @@ class AgentConfigurationContent(_Message):
 
 
 class AgentConfigurationAnswer(AgentConfigurationContent):
-    """The same, by its id."""
+    """The same, by its id; a change outside the sections that need a restart is taken by a running OpenClaw."""
 
     id: UUID
+    restart_sections: tuple[str, ...] = RESTART_SECTIONS
 
 
 class ConfigurationResult(_Message):

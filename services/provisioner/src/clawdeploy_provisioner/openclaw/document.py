@@ -9,6 +9,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+RESTART_SECTIONS = ("env", "gateway", "plugins")
+"""Sections of the file of which OpenClaw does not take every change while it runs (2026.9.6, seen): with these it is restarted."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)

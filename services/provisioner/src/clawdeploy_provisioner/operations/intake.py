@@ -46,6 +46,12 @@ _DROP = text(
 _SET_DEPLOYMENT = text("UPDATE instances SET deployment = :deployment WHERE id = :id").bindparams(
     bindparam("deployment", type_=JSONB)
 )
+_HAS_AGENT = text(  # on its server: it applies a configuration and rolls it back by itself
+    """
+    SELECT 1 FROM server_agents a JOIN servers s ON s.id = a.id
+    WHERE s.instance_id = :id AND s.destroyed_at IS NULL AND s.abandoned_at IS NULL AND a.revoked_at IS NULL
+    """
+)
 _WAITING = text("SELECT * FROM operations WHERE instance_id = :id AND state = 'queued' FOR UPDATE")
 
 
@@ -129,7 +135,8 @@ async def activate(
     deployment = DeploymentPlan.model_validate(parameters.get("deployment", instance.deployment))
     if "deployment" in parameters:
         await uow.session.execute(_SET_DEPLOYMENT, {"id": instance.id, "deployment": parameters["deployment"]})
-    names = steps_of(kind, llm_key=deployment.llm_key, running=instance.wanted == "running")
+    restarts = instance.wanted == "running" and await uow.session.scalar(_HAS_AGENT, {"id": instance.id}) is None
+    names = steps_of(kind, llm_key=deployment.llm_key, restarts=restarts)
     await uow.session.execute(_ACTIVATE, {"id": operation_id})
     await uow.session.execute(_ADD_STEPS, {"id": operation_id, "names": list(names)})
     event = OperationStarted(operation_id=operation_id, kind=kind, steps=planned(names))

@@ -56,10 +56,11 @@ INTERRUPTING = frozenset({OperationKind.DESTROY, OperationKind.SUSPEND})
 """Kinds that ask the active operation to give way."""
 
 
-def steps_of(kind: OperationKind, *, llm_key: str, running: bool) -> tuple[str, ...]:
-    """The steps of an operation: a user's own LLM key is not minted, a stopped instance is not started by a configuration."""
+def steps_of(kind: OperationKind, *, llm_key: str, restarts: bool) -> tuple[str, ...]:
+    """The steps of an operation: a user's own LLM key is not minted, and a configuration ``restarts`` only an agent that runs, where the
+    server's own agent does not see to it."""
     if kind is OperationKind.APPLY_CONFIG:
-        return ("write_configuration", "stop", *UP) if running else ("write_configuration",)
+        return ("write_configuration", "stop", *UP) if restarts else ("write_configuration",)
     return tuple(name for name in _PLANS[kind] if name != "mint_llm_key" or llm_key == "minted")
 
 

@@ -35,6 +35,7 @@ class Measured:
         self._provider = provider
         self.name = provider.name
         self.visibility_lag = provider.visibility_lag
+        self.delivery_patience = provider.delivery_patience
 
     async def ensure_server(self, spec: ServerSpec) -> Server:
         """As the provider does."""

@@ -217,6 +217,8 @@ class Provider(Protocol):
     name: str
     visibility_lag: timedelta
     """How long after a call its effect may still be missing from a listing."""
+    delivery_patience: timedelta
+    """How long after it was accepted a server may be on its way without that being taken for a lack of progress."""
 
     async def ensure_server(self, spec: ServerSpec) -> Server:
         """Create the server unless it is there; the answer may still be CREATING."""

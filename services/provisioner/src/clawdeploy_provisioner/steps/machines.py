@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 
+from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.work import UnitOfWork
@@ -99,15 +100,15 @@ class MachineSteps:
         return record
 
     async def wait_address(self, context: StepContext) -> Record:
-        """Look until the provider names an address."""
+        """Look until the provider names an address; while it may take its time to deliver, that alone is progress."""
         provider, row = self.provider(context), await self.server_row(context)
-        known = row.state
+        known, delivered_until = row.state, row.accepted_at + provider.delivery_patience
         while True:
             server = await provider.observe(row.id)
             if server is not None and server.located is not None:
                 return lambda unit: servers.seen(unit, server)
             _require_sound(server)
-            if server is not None and server.state != known:
+            if server is not None and (server.state != known or utc_now() < delivered_until):
                 known = server.state
                 await context.moved()
             await context.sleep(_LOOK_AGAIN_S)

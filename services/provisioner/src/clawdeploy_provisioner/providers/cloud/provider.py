@@ -44,6 +44,7 @@ class CloudProvider:
         self._account = account
         self._agents = agents
         self.visibility_lag = settings.visibility_lag
+        self.delivery_patience = settings.delivery_patience
 
     async def ensure_server(self, spec: ServerSpec) -> Server:
         """Look by label, then order.

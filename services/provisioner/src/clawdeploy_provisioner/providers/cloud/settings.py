@@ -15,3 +15,4 @@ class CloudSettings:
     max_hourly: Decimal
     heartbeat: timedelta
     visibility_lag: timedelta
+    delivery_patience: timedelta = timedelta(0)

@@ -46,6 +46,7 @@ class DockerProvider:
 
     name = "docker"
     visibility_lag = timedelta(0)
+    delivery_patience = timedelta(0)
 
     def __init__(self, settings: DockerSettings, *, http: httpx.AsyncClient) -> None:
         self._settings = settings

@@ -70,6 +70,7 @@ class ProcessProvider:
 
     name = "process"
     visibility_lag = timedelta(0)
+    delivery_patience = timedelta(0)
 
     def __init__(self, settings: ProcessSettings, *, http: httpx.AsyncClient) -> None:
         self._settings = settings
