@@ -43,7 +43,7 @@ _COMPLAINT = re.compile(r"warning|error|critical|Traceback|replayed", re.IGNOREC
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure what the platform's processes complained of last."""
     report = yield
-    platform = item.funcargs.get("platform") if isinstance(item, pytest.Function) else None
+    platform: Any = item.funcargs.get("platform") if isinstance(item, pytest.Function) else None
     if report.failed and platform is not None:
         for log in sorted(platform.folder.glob("*.log")):
             lines = [line for line in log.read_text(errors="replace").splitlines() if _COMPLAINT.search(line)]
