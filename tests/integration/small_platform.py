@@ -234,6 +234,18 @@ def _operator(app: FastAPI) -> None:
         counts = {"servers": 3, "debts": 1, "orphans": 0, "removed": 2}
         return {"items": [{"name": "hetzner", "emulated": True, **counts, "last_sweep": now(), "lost": "0.10"}]}
 
+    @app.get("/v1/admin/servers")
+    async def servers(cursor: str | None = None) -> Json:
+        gone = {"id": "s1", "destroyed_at": now()} if cursor is None else {"id": "s2", "destroyed_at": None}
+        known = {
+            "provider": "hetzner",
+            "region": "nbg1",
+            "state": "running",
+            "host": "203.0.113.7",
+            "instance_id": "i1",
+        }
+        return {"items": [known | gone | {"observed_at": now()}], "next_cursor": "more" if cursor is None else None}
+
     @app.post("/v1/admin/sealing-keys/rotate")
     async def rotate() -> Json:
         return {"sealing_key_id": "k2"}

@@ -211,6 +211,14 @@ def test_the_fleet_is_shown_per_provider_with_what_it_lost(platform: SmallPlatfo
     assert line.split()[-1] == "0.10"
 
 
+def test_the_servers_are_listed_page_by_page_without_those_that_are_destroyed(platform: SmallPlatform) -> None:
+    assert [each["id"] for each in answer(claw("servers", "ls", "--json"))["items"]] == ["s2"]
+    heading, line = claw("servers", "ls").stdout.splitlines()
+    assert heading.split() == ["SERVER", "PROVIDER", "REGION", "STATE", "ADDRESS", "INSTANCE", "SEEN"]
+    assert line.split()[:6] == ["s2", "hetzner", "nbg1", "running", "203.0.113.7", "i1"]
+    assert "destroyed" in claw("servers", "ls", "--all").stdout.splitlines()[1]
+
+
 def test_a_running_agent_that_is_not_well_is_not_shown_as_well(platform: SmallPlatform) -> None:
     claw("deploy", "demo", "--wait")
     [instance] = platform.instances.values()

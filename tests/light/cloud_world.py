@@ -21,7 +21,7 @@ from clawdeploy_common.ids import new_id
 from clawdeploy_common.records import Record
 from clawdeploy_common.service import Service
 from clawdeploy_common.tokens import InternalTokens
-from clawdeploy_emulators.cloud.hollow_agent import agent_player
+from clawdeploy_emulators.cloud.hollow_agent import AgentPlayer
 from clawdeploy_emulators.cloud.hollow_ssh import SshMachine
 from clawdeploy_emulators.cloud.machines import HollowMachine, Machine
 from clawdeploy_events.deployments import DeploymentCancelRequested, DeploymentRequested, InstanceDestroyRequested
@@ -74,7 +74,7 @@ class CloudWorld:
         self._late: list[Late] = []
         self._database = database
         self._relay = ThroughTheGateway()
-        script = agent_player(folder / "disks", transport=self._relay)
+        script = AgentPlayer(folder / "disks", transport=self._relay)
         [ssh_port] = free_ports(1)
 
         def machine(server_id: str) -> Machine:

@@ -18,8 +18,24 @@ from tests.integration.api.platform import Platform, settings_for
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.tokens import InternalTokens
 
+CURSOR = "AZNvLnscfD6PAG0cKptOAw"
 NEW_KEY = "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05"
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0.5}
+SERVER: dict[str, Any] = {
+    "id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e03",
+    "instance_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01",
+    "account_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e02",
+    "provider": "hetzner",
+    "region": "nbg1",
+    "plan": "basic",
+    "provider_ref": "4711",
+    "state": "running",
+    "detail": None,
+    "host": "203.0.113.7",
+    "observed_at": "2026-11-21T12:00:00Z",
+    "accepted_at": "2026-11-21T11:50:00Z",
+    "destroyed_at": None,
+}
 
 
 class Neighbour:
@@ -47,6 +63,8 @@ class Neighbour:
             return self._chat(body or {})
         if path == "internal/operator/sealing-keys/rotate":
             return JSONResponse({"sealing_key_id": NEW_KEY})
+        if path == "internal/operator/servers":
+            return JSONResponse({"items": [SERVER | {"port": 22}], "next_cursor": CURSOR})
         if path == "internal/dead-letters":
             return JSONResponse({"items": [], "next_cursor": None})
         return JSONResponse({"logs": "one\ntwo", "docker": True})
@@ -194,6 +212,18 @@ async def test_dead_letters_are_read_service_by_service(told: Story, neighbour: 
     assert (neighbour.caller.operator, neighbour.caller.account_id) == (True, None)
 
 
+async def test_recorded_servers_are_listed_for_operators_only(told: Story, neighbour: Neighbour) -> None:
+    assert (await told.tenant.http.get("/v1/admin/servers")).status_code == 403
+    found = await told.platform.admin.get("/v1/admin/servers", limit=1)
+    assert found == {"items": [SERVER], "next_cursor": CURSOR}
+    assert neighbour.asked[-1][:2] == ("GET", "/internal/operator/servers?limit=1")
+    assert (neighbour.caller.operator, neighbour.caller.account_id) == (True, None)
+    await told.platform.admin.get("/v1/admin/servers", cursor=CURSOR)
+    assert neighbour.asked[-1][1] == f"/internal/operator/servers?cursor={CURSOR}&limit=50"
+    malformed = await told.platform.admin.http.get("/v1/admin/servers", params={"limit": 0})
+    assert malformed.status_code == 422
+
+
 @pytest.mark.parametrize(
     ("method", "path", "service"),
     [
@@ -202,6 +232,7 @@ async def test_dead_letters_are_read_service_by_service(told: Story, neighbour: 
         ("POST", "/v1/instances/{id}/chat/completions", "provisioner"),
         ("GET", "/v1/deployments/{operation}/logs", "provisioner"),
         ("GET", "/v1/admin/dead-letters?service=billing", "billing"),
+        ("GET", "/v1/admin/servers", "provisioner"),
         ("POST", "/v1/admin/services/monitor/replay", "monitor"),
     ],
 )

@@ -1,7 +1,9 @@
 """From what the other services tell to what people see, and what people may ask for."""
 
+import json
 from uuid import UUID
 
+from sqlalchemy import text
 from tests.integration.api.lifecycle import story
 from tests.integration.api.platform import Platform, Tenant, ago
 
@@ -82,6 +84,22 @@ async def test_a_failed_deployment_says_why_and_can_be_redeployed(platform: Plat
     again = await tenant.act(instance, "redeploy")
     assert (again.status_code, again.json()["status"]) == (202, "creating")
     assert [row.type for row in await platform.hear()][-1] == "instance.redeploy_requested.v1"
+
+
+async def test_only_a_server_of_a_cloud_account_is_redeployed_in_place(platform: Platform, tenant: Tenant) -> None:
+    told = await story(platform, tenant)
+    await told.deployed()
+    path = f"/v1/instances/{(await told.now())['id']}"
+    here = await tenant.http.post(f"{path}/redeploy", json={"in_place": True})
+    assert (here.status_code, here.json()["errors"][0]["field"]) == (422, "in_place")
+    misplaced = await tenant.http.post(f"{path}/actions", json={"action": "stop", "in_place": True})
+    assert misplaced.status_code == 422
+    async with platform.database.transaction() as unit:
+        await unit.session.execute(text("UPDATE instances SET provider = 'hetzner'"))
+    asked = await tenant.http.post(f"{path}/redeploy", json={"in_place": True})
+    assert (asked.status_code, asked.json()["status"]) == (202, "creating")
+    last = (await platform.hear())[-1]
+    assert (last.type, json.loads(last.data)["in_place"]) == ("instance.redeploy_requested.v1", True)
 
 
 async def test_a_cancelled_redeployment_that_never_began_leaves_a_running_agent_running(

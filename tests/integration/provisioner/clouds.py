@@ -6,19 +6,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI
 from tests.engines.databases import Database
-from tests.integration.provisioner.conftest import Instance, Platform, openrouter_in, settings_for
+from tests.integration.provisioner.conftest import Instance, Platform, deployment_plan, openrouter_in, settings_for
 from tests.integration.provisioner.gateway import Gateway
 from tests.light.moments import Moments
 from tests.light.provider import LightProvider
 from tests.light.through_the_gateway import ThroughTheGateway
 
 from clawdeploy_common.http import ASGITransport, AsyncClient
+from clawdeploy_common.ids import new_id
 from clawdeploy_common.tokens import InternalTokens
-from clawdeploy_emulators.cloud.hollow_agent import agent_player
+from clawdeploy_emulators.cloud.hollow_agent import AgentPlayer
 from clawdeploy_emulators.cloud.machines import HollowMachine
+from clawdeploy_events.deployments import InstanceRedeployRequested
 from clawdeploy_provisioner.main import build
 
 TOKEN = "t" * 64
@@ -72,6 +75,23 @@ class Cloud:
     async def deployed(self, **changes: Any) -> Instance:
         return await self.platform.deployed(**(self.kind.plan | changes))
 
+    async def redeployed_in_place(self, instance: Instance) -> None:
+        operation_id = new_id()
+        event = InstanceRedeployRequested(
+            operation_id=operation_id, deployment=deployment_plan(operation_id, **self.kind.plan), in_place=True
+        )
+        await self.platform.send(event, key=instance.id, account_id=instance.account_id)
+        await self.platform.done(operation_id)
+
+    async def agent(self, server_id: UUID) -> Any:
+        """The row of a server's agent."""
+        (row,) = await self.platform.rows("SELECT * FROM server_agents WHERE id = :id", id=server_id)
+        return row
+
+    async def tokens(self, server_id: UUID) -> Sequence[Any]:
+        """The registration tokens that were made for a server."""
+        return await self.platform.rows("SELECT * FROM agent_tokens WHERE server_id = :id", id=server_id)
+
     async def destroyed(self, instance: Instance) -> None:
         await self.platform.done(await self.platform.destroy(instance))
 
@@ -80,7 +100,7 @@ class Cloud:
 async def connected(kind: Kind, database: Database, folder: Path) -> AsyncGenerator[Cloud]:
     """A running provisioner and its account; the hollow servers reach it as through the gateway."""
     relay = ThroughTheGateway()
-    script = agent_player(folder / "disks", transport=relay)
+    script = AgentPlayer(folder / "disks", transport=relay)
 
     def machine(server_id: str) -> HollowMachine:
         return HollowMachine(server_id, script=script)

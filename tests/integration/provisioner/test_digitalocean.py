@@ -99,3 +99,21 @@ async def test_a_droplet_that_was_switched_off_is_started(cloud: Cloud) -> None:
 def _public(droplet: dict[str, Any]) -> str:
     (address,) = [net["ip_address"] for net in droplet["networks"]["v4"] if net["type"] == "public"]
     return address
+
+
+async def test_a_redeployment_in_place_opens_the_first_token_once_more(cloud: Cloud) -> None:
+    """INVARIANT: a Droplet's user data never change: wiped, its token opens once more, until the first heartbeat, and it expires."""
+    instance = await cloud.deployed()
+    server_id = await cloud.platform.server_id(instance)
+    (droplet,), before = await _droplets(cloud), await cloud.agent(server_id)
+    (spent,) = await cloud.tokens(server_id)
+    await cloud.redeployed_in_place(instance)
+    (token,), after = await cloud.tokens(server_id), await cloud.agent(server_id)
+    assert token.used_at > spent.used_at
+    assert token.expires_at > spent.expires_at
+    assert after.credential_hash != before.credential_hash
+    assert [each["id"] for each in await _droplets(cloud)] == [droplet["id"]]
+    actions = (await cloud.http.get(f"/v2/droplets/{droplet['id']}/actions", headers=BEARER)).json()["actions"]
+    assert [action["type"] for action in actions].count("rebuild") == 1
+    await cloud.destroyed(instance)
+    assert await cloud.everything() == [PLATFORM_TAG]

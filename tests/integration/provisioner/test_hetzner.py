@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from tests.engines.databases import Database
-from tests.integration.provisioner.clouds import TOKEN, Cloud, Kind, connected
+from tests.integration.provisioner.clouds import BEARER, TOKEN, Cloud, Kind, connected
 
+from clawdeploy_api.endpoints.servers import RecordedServer
+from clawdeploy_common.cursors import Page
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_events.deployments import ConfigPublished
 
@@ -49,6 +51,8 @@ async def test_a_deployment_runs_by_its_agents_word_and_leaves_the_account_as_it
     assert [each["name"] for each in seen["servers"]] == [f"clawdeploy-{server_id}"]
     assert {"nbg1", "fsn1"} <= {each["id"] for each in seen["regions"]}
     assert "ubuntu-24.04" in {each["id"] for each in seen["images"]}
+    recorded = Page[RecordedServer].model_validate(await cloud.asks("/internal/operator/servers"))
+    assert [(each.id, each.instance_id) for each in recorded.items] == [(server_id, instance.id)]
     await cloud.destroyed(instance)
     assert await cloud.everything() == []
     assert await cloud.platform.rows("SELECT 1 FROM agent_configurations") == []
@@ -61,3 +65,33 @@ async def test_a_create_whose_answer_is_lost_makes_one_server(cloud: Cloud) -> N
     assert len(await cloud.servers()) == 1
     await cloud.destroyed(instance)
     assert await cloud.everything() == []
+
+
+async def test_a_redeployment_in_place_wipes_the_server_and_keeps_it(cloud: Cloud) -> None:
+    """INVARIANT: after it the same server, on an empty disk, is worked on by a new agent; what the old one knew opens nothing."""
+    instance = await cloud.deployed()
+    server_id = await cloud.platform.server_id(instance)
+    before = await cloud.agent(server_id)
+    await cloud.redeployed_in_place(instance)
+    after = await cloud.agent(server_id)
+    assert await cloud.platform.server_id(instance) == server_id
+    assert await cloud.everything() == [f"clawdeploy-{server_id}"] * 3
+    assert after.registered_at > before.registered_at
+    assert after.credential_hash != before.credential_hash
+    assert after.configuration_id != before.configuration_id, "it was told to the new agent again"
+    tokens = await cloud.tokens(server_id)
+    assert len(tokens) == 2, "a new one went into the new user data"
+    assert all(token.used_at is not None for token in tokens)
+    (server,) = (await cloud.http.get("/v1/servers", headers=BEARER)).json()["servers"]
+    actions = (await cloud.http.get(f"/v1/servers/{server['id']}/actions", headers=BEARER)).json()["actions"]
+    assert [action["command"] for action in actions].count("rebuild_server") == 1
+    await cloud.destroyed(instance)
+    assert await cloud.everything() == []
+
+
+async def test_a_rebuild_whose_answer_is_lost_is_done_again(cloud: Cloud) -> None:
+    instance = await cloud.deployed()
+    await cloud.fault(kind="timeout_after", method="POST", path_prefix="/v1/servers/", seconds=0.2)
+    await cloud.redeployed_in_place(instance)
+    assert len(await cloud.servers()) == 1
+    await cloud.destroyed(instance)

@@ -12,7 +12,7 @@ from tests.contracts.clouds import APPLICATION, CONSUMER, TOKEN, OvhSignature, o
 from tests.contracts.conftest import Clock
 from tests.engines.databases import Database
 from tests.engines.ports import free_ports
-from tests.integration.provisioner.conftest import Instance, Platform, openrouter_in, settings_for
+from tests.integration.provisioner.conftest import Instance, Platform, deployment_plan, openrouter_in, settings_for
 from tests.integration.provisioner.gateway import Gateway
 from tests.light.moments import Moments
 from tests.light.provider import LightProvider
@@ -20,10 +20,12 @@ from tests.light.through_the_gateway import ThroughTheGateway
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.http import ASGITransport, AsyncClient
+from clawdeploy_common.ids import new_id
 from clawdeploy_common.tokens import InternalTokens
-from clawdeploy_emulators.cloud.hollow_agent import agent_player
+from clawdeploy_emulators.cloud.hollow_agent import AgentPlayer
 from clawdeploy_emulators.cloud.hollow_ssh import SshMachine
 from clawdeploy_emulators.ovh import create_ovh
+from clawdeploy_events.deployments import InstanceRedeployRequested
 from clawdeploy_provisioner.main import build
 
 PLAN: dict[str, Any] = {"provider": "ovh", "region": "GRA", "cpu_millis": 1000}
@@ -62,6 +64,15 @@ class Cloud:
     async def renewal(self, name: str) -> dict[str, Any]:
         return dict((await self.http.get(f"/1.0/vps/{name}/serviceInfos")).json()["renew"])
 
+    async def surveyed(self) -> dict[str, Any]:
+        """The account as an operator sees it."""
+        token = self.platform.service.tokens.issue("provisioner", operator=True)
+        async with AsyncClient(transport=ASGITransport(self.platform.app), base_url="http://provisioner") as inside:
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = await inside.get("/internal/operator/providers/ovh", headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     async def deployed(self) -> Instance:
         instance = await self.platform.deploy(**PLAN)
         row = await self.platform.ended(instance.deployment_id, seconds=120)
@@ -76,7 +87,7 @@ class Cloud:
 @pytest.fixture(params=["eu", "us"])
 async def cloud(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Cloud]:
     relay = ThroughTheGateway()
-    script = agent_player(tmp_path / "disks", transport=relay)
+    script = AgentPlayer(tmp_path / "disks", transport=relay)
     [port] = free_ports(1)
 
     def machine(name: str) -> SshMachine:
@@ -150,5 +161,35 @@ async def test_a_checkout_whose_answer_is_lost_buys_one_vps(cloud: Cloud) -> Non
     cloud.line.lost = 1
     instance = await cloud.deployed()
     assert cloud.line.lost == 0
+    assert len(await cloud.orders()) == len(await cloud.services()) == 1
+    await cloud.destroyed(instance)
+
+
+@pytest.mark.parametrize("cloud", ["eu"], indirect=True)
+async def test_a_redeployment_in_place_installs_the_vps_anew(cloud: Cloud) -> None:
+    """INVARIANT: nothing is bought; the new system shows a new host key, which is pinned, and a new agent registers."""
+    instance = await cloud.deployed()
+    server_id = await cloud.platform.server_id(instance)
+    agent = "SELECT host_key, credential_hash FROM server_agents WHERE id = :id"
+    (before,) = await cloud.platform.rows(agent, id=server_id)
+    operation_id = new_id()
+    redeploy = InstanceRedeployRequested(
+        operation_id=operation_id, deployment=deployment_plan(operation_id, **PLAN), in_place=True
+    )
+    await cloud.platform.send(redeploy, key=instance.id, account_id=instance.account_id)
+    row = await cloud.platform.ended(operation_id, seconds=120)
+    assert (row.state, row.error) == ("succeeded", None)
+    (after,) = await cloud.platform.rows(agent, id=server_id)
+    assert after.host_key not in (None, before.host_key)
+    assert after.credential_hash not in (None, before.credential_hash)
+    seen = await cloud.surveyed()
+    assert seen["account"]["name"] == "xx1111-ovh"
+    (server,) = seen["servers"]
+    assert server["host"].startswith("127.66.")
+    assert f"clawdeploy.server={server_id}" in server["labels"]
+    assert "GRA" in {each["id"] for each in seen["regions"]}
+    assert {each["name"] for each in seen["images"]} >= {"Debian 12"}
+    assert all(size["disk_gb"] and float(size["monthly"]) for size in seen["sizes"])
+    assert await cloud.platform.server_id(instance) == server_id
     assert len(await cloud.orders()) == len(await cloud.services()) == 1
     await cloud.destroyed(instance)

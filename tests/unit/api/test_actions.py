@@ -66,3 +66,9 @@ def test_what_is_so_already_asks_for_nothing(action: Action, where: Standing, ex
 def test_what_cannot_be_is_refused(action: Action, where: Standing, error: type[ClawDeployError]) -> None:
     with pytest.raises(error):
         decide(action, where)
+
+
+def test_a_server_can_only_be_kept_where_there_is_one() -> None:
+    assert decide("redeploy", standing("running"), in_place=True) == "redeploy"
+    with pytest.raises(NoServer):
+        decide("redeploy", standing("error", server=False), in_place=True)

@@ -34,3 +34,16 @@ def test_docker_hosts_are_its_regions_and_what_is_not_offered_is_refused() -> No
     assert places.choose(None).regions == ("local", "attic")
     with pytest.raises(InvalidInput):
         places_of(settings(), Known()).choose("docker")
+
+
+@pytest.mark.parametrize(
+    ("cloud", "variable"),
+    [("hetzner", "HETZNER_API_TOKEN"), ("digitalocean", "DIGITALOCEAN_API_TOKEN"), ("ovh", "OVH_CONSUMER_KEY")],
+)
+def test_a_cloud_that_is_not_connected_says_how_it_is(cloud: str, variable: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        places_of(settings(), Known()).choose(cloud)
+    reason = str(refusal.value)
+    assert variable in reason
+    assert "docs/cloud-accounts.md" in reason
+    assert f"CLAWDEPLOY_EMULATED_CLOUDS={cloud}" in reason

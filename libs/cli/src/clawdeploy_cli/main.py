@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from clawdeploy_cli.commands import activity, agents, changes, dead_letters, fleet, platform, rotate
+from clawdeploy_cli.commands import activity, agents, changes, dead_letters, fleet, platform, rotate, servers
 from clawdeploy_cli.errors import ClawError
 
 
@@ -67,5 +67,5 @@ def claw(
     """Take the options that stand before a command."""
 
 
-for module in (platform, agents, changes, activity, dead_letters, fleet, rotate):
+for module in (platform, agents, changes, activity, dead_letters, fleet, servers, rotate):
     module.register(app)

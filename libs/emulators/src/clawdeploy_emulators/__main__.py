@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from clawdeploy_emulators.cloud.hollow_agent import agent_player
+from clawdeploy_emulators.cloud.hollow_agent import AgentPlayer
 from clawdeploy_emulators.cloud.hollow_ssh import SshMachine
 from clawdeploy_emulators.cloud.machines import HollowMachine
 from clawdeploy_emulators.digitalocean import DigitalOceanSettings, create_digitalocean
@@ -96,7 +96,7 @@ def _cloud(options: argparse.Namespace, *, variable: str) -> dict[str, Any]:
 
 
 def _hollow(options: argparse.Namespace) -> dict[str, Any]:
-    script = agent_player(options.state.parent / f"{options.emulator}-disks")
+    script = AgentPlayer(options.state.parent / f"{options.emulator}-disks")
     if options.emulator != "ovh":
         return {"machine": partial(HollowMachine, script=script)}
     machines = options.state.parent / "ovh-machines"

@@ -101,9 +101,12 @@ class InstanceUnsuspendRequested(Event, _InstanceRequest, type="instance.unsuspe
 
 
 class InstanceRedeployRequested(Event, _InstanceRequest, type="instance.redeploy_requested.v1", producer="api"):
-    """An instance is to be destroyed and created again under the same id."""
+    """An instance is to be destroyed and created again under the same id, or made anew on the server it has."""
 
     deployment: DeploymentPlan
+    in_place: bool = Field(
+        default=False, description="keep the server at the provider, its address and its price; wipe its disk"
+    )
 
 
 class InstanceDestroyRequested(Event, _InstanceRequest, type="instance.destroy_requested.v1", producer="api"):

@@ -52,7 +52,7 @@ class Standing:
         return self.status
 
 
-def decide(action: Action, standing: Standing) -> Kind | None:
+def decide(action: Action, standing: Standing, *, in_place: bool = False) -> Kind | None:
     """The operation to ask for, or None when what is wanted is so already or on its way.
 
     Raises InstanceGoing, InstanceSuspended, NoServer, OperationWaiting.
@@ -65,7 +65,7 @@ def decide(action: Action, standing: Standing) -> Kind | None:
         raise InstanceSuspended
     if _is_so(action, standing):
         return None
-    if action != "redeploy" and not standing.has_server:
+    if (action != "redeploy" or in_place) and not standing.has_server:
         raise NoServer("there is no server (yet): wait for the deployment, cancel it, or redeploy")
     refuse_when_one_waits(standing)
     return _kind(action, standing)

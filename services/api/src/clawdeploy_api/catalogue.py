@@ -128,6 +128,8 @@ PROVIDERS = (
     ),
     Provider(id="ovh", name="OVHcloud", regions=("GRA", "SBG", "DE", "UK", "WAW", "BHS")),
 )
+CLOUDS = frozenset({"hetzner", "digitalocean", "ovh"})
+"""Providers whose servers are rented in an account of the operator's."""
 PLANS = (
     Plan(id="free", name="Free", max_instances=0, memory_mb=2048, cpu_millis=1000, llm_limit_micros=1_000_000),
     Plan(

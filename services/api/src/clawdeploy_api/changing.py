@@ -8,8 +8,9 @@ from sqlalchemy import DateTime, bindparam, text
 
 from clawdeploy_api import audit, configurations, instance_rows, requesting, sealed_secrets
 from clawdeploy_api.actions import Action, OpenOperation, Standing, decide, refuse_when_one_waits
+from clawdeploy_api.catalogue import CLOUDS
 from clawdeploy_api.context import Context
-from clawdeploy_api.errors import InstanceGoing, InstanceSuspended
+from clawdeploy_api.errors import InstanceGoing, InstanceSuspended, NotInPlace
 from clawdeploy_api.public.instance import ChangeInstance, Instance
 from clawdeploy_api.showing import standing
 from clawdeploy_common.work import UnitOfWork
@@ -22,13 +23,15 @@ _RECONFIGURE = text(
 ).bindparams(bindparam("now", type_=DateTime(timezone=True)))
 
 
-async def act(uow: UnitOfWork, context: Context, instance_id: UUID, action: Action) -> Instance:
-    """Do an action unless what it wishes for is so already.
+async def act(
+    uow: UnitOfWork, context: Context, instance_id: UUID, action: Action, *, in_place: bool = False
+) -> Instance:
+    """Do an action unless what it wishes for is so already; ``in_place`` is for a redeployment on the server it has.
 
-    Raises InstanceNotFound, and what ``decide`` raises.
+    Raises InstanceNotFound, what ``decide`` raises, and NotInPlace.
     """
     work = await _begin(uow, context, instance_id)
-    await work.act(action)
+    await work.act(action, in_place=in_place)
     return await work.end(f"instance.{action}")
 
 
@@ -56,11 +59,15 @@ class _Work:
     done: dict[str, Any] = field(default_factory=dict[str, Any])
     asked: UUID | None = None
 
-    async def act(self, action: Action) -> None:
-        kind = decide(action, self.standing)
+    async def act(self, action: Action, *, in_place: bool = False) -> None:
+        if in_place and self.row.provider not in CLOUDS:
+            raise NotInPlace(self.row.provider)
+        kind = decide(action, self.standing, in_place=in_place)
         if kind is None:
             return
-        operation_id = await requesting.request(self.uow, self.context, self.row, action=action, kind=kind)
+        operation_id = await requesting.request(
+            self.uow, self.context, self.row, action=action, kind=kind, in_place=in_place
+        )
         self._began(kind, operation_id)
 
     async def rename(self, name: str) -> None:

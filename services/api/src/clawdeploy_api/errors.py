@@ -73,6 +73,15 @@ class OperationWaiting(Conflict):
         super().__init__(f"wait for {kind}, or cancel it", waiting={"id": str(operation_id), "kind": kind})
 
 
+class NotInPlace(InvalidInput):
+    """Only a server of a cloud account can be wiped and kept."""
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(
+            "in_place", f"needs a server of a cloud account; this one is at {provider}: redeploy it without"
+        )
+
+
 class NoServer(ClawDeployError):
     """The instance has no server (yet), so there is nothing to start or stop."""
 

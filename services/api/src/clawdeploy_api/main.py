@@ -25,6 +25,7 @@ from clawdeploy_api.endpoints import (
     internal,
     on_server,
     operations,
+    servers,
 )
 from clawdeploy_api.engines import Engines
 from clawdeploy_api.forwarding import Forwarder
@@ -155,6 +156,7 @@ def _versioned() -> APIRouter:
         accounts,
         admin,
         fleet,
+        servers,
         clouds,
         on_server,
     ):

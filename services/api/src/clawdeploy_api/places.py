@@ -8,6 +8,18 @@ from clawdeploy_api.engines import Known
 from clawdeploy_api.settings import ApiSettings
 from clawdeploy_common.errors import InvalidInput
 
+_ACCOUNTS = {
+    "hetzner": "HETZNER_API_TOKEN",
+    "digitalocean": "DIGITALOCEAN_API_TOKEN",
+    "ovh": "OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY",
+}
+"""What connects an account of each cloud."""
+_CONNECT = {
+    name: f"is not connected here: set {variables} and CLAWDEPLOY_PUBLIC_URL (docs/cloud-accounts.md), "
+    f"or try it without an account with CLAWDEPLOY_EMULATED_CLOUDS={name}, and start the platform again"
+    for name, variables in _ACCOUNTS.items()
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -19,7 +31,8 @@ class Places:
         """By id, the first without one; raises InvalidInput."""
         found = next((p for p in self.offered if name in {None, p.id}), None)
         if found is None:
-            raise InvalidInput("provider", "is not switched on here", allowed=[p.id for p in self.offered])
+            reason = _CONNECT.get(name or "", "is not switched on here")
+            raise InvalidInput("provider", reason, allowed=[p.id for p in self.offered])
         return found
 
 

@@ -63,13 +63,15 @@ _SIMPLE: dict[str, Callable[..., Event]] = {
 }
 
 
-async def request(uow: UnitOfWork, context: Context, row: Any, *, action: Action, kind: Kind) -> UUID:
+async def request(
+    uow: UnitOfWork, context: Context, row: Any, *, action: Action, kind: Kind, in_place: bool = False
+) -> UUID:
     """Ask for an operation on an instance whose row is locked; returns the operation's id."""
     operation_id = await _record(uow, context, row.id, kind)
     await uow.session.execute(
         _DESIRE, {"instance": row.id, "account": context.account_id, "desired": DESIRED[action], "now": context.now}
     )
-    event = await _event(uow, context, row, kind=kind, operation_id=operation_id)
+    event = await _event(uow, context, row, kind=kind, operation_id=operation_id, in_place=in_place)
     uow.outbox.add(event, key=row.id, account_id=context.account_id, correlation_id=operation_id)
     return operation_id
 
@@ -119,7 +121,9 @@ async def _record(uow: UnitOfWork, context: Context, instance_id: UUID, kind: st
     return operation_id
 
 
-async def _event(uow: UnitOfWork, context: Context, row: Any, *, kind: Kind, operation_id: UUID) -> Event:
+async def _event(
+    uow: UnitOfWork, context: Context, row: Any, *, kind: Kind, operation_id: UUID, in_place: bool
+) -> Event:
     if kind == "destroy":
         return InstanceDestroyRequested(operation_id=operation_id, requested_at=context.now)
     if kind != "redeploy":
@@ -132,4 +136,4 @@ async def _event(uow: UnitOfWork, context: Context, row: Any, *, kind: Kind, ope
         secrets=secrets,
         price_version=context.price_version,
     )
-    return InstanceRedeployRequested(operation_id=operation_id, deployment=plan)
+    return InstanceRedeployRequested(operation_id=operation_id, deployment=plan, in_place=in_place)

@@ -26,6 +26,7 @@ from clawdeploy_provisioner.providers.ovh.choice import HOURS_A_MONTH
 from clawdeploy_provisioner.providers.ovh.client import OvhClient, OvhClock, OvhKeys
 from clawdeploy_provisioner.providers.ovh.orders import Orders
 from clawdeploy_provisioner.providers.ovh.provider import OvhProvider
+from clawdeploy_provisioner.providers.ovh.survey import survey as survey_ovh
 from clawdeploy_provisioner.settings import ProvisionerSettings
 
 
@@ -47,6 +48,9 @@ def surveyors(settings: ProvisionerSettings, http: AsyncClient, database: Databa
     if settings.digitalocean_token is not None:
         digitalocean = _digitalocean_client(settings, http, database, settings.digitalocean_token)
         found["digitalocean"] = lambda: survey_digitalocean(digitalocean)
+    if settings.ovh_application_key is not None:
+        ovh, tags = _ovh_clients(settings, http, database)
+        found["ovh"] = lambda: survey_ovh(ovh, tags, subsidiary=settings.ovh_subsidiary)
     return {name: surveyor for name, surveyor in found.items() if name in settings.cloud_names}
 
 
@@ -83,11 +87,8 @@ class Clouds:
 
     def _ovh(self) -> CloudProvider:
         settings = self.settings
-        keys, base_url = _ovh_keys(settings), settings.ovh_base_url.rstrip("/")
-        chosen, clock = self._chosen("ovh", image=settings.ovh_image), OvhClock(self.http, base_url=base_url)
-        tags_url = f"{base_url.removesuffix('/1.0')}/v2"
-        client = OvhClient(self.http, self.database, keys=keys, clock=clock, base_url=base_url)
-        tags = OvhClient(self.http, self.database, keys=keys, clock=clock, base_url=tags_url)
+        chosen = self._chosen("ovh", image=settings.ovh_image)
+        client, tags = _ovh_clients(settings, self.http, self.database)
         orders = Orders(self.database)
         account = OvhAccount(client, tags, chosen, orders=orders, subsidiary=settings.ovh_subsidiary)
         return OvhProvider(chosen, account=account, agents=self.agents, ssh=self.ssh, ssh_port=settings.ovh_ssh_port)
@@ -117,6 +118,14 @@ def _digitalocean_client(
     settings: ProvisionerSettings, http: AsyncClient, database: Database, token: SecretStr
 ) -> DigitalOceanClient:
     return DigitalOceanClient(http, database, token=token, base_url=settings.digitalocean_base_url)
+
+
+def _ovh_clients(settings: ProvisionerSettings, http: AsyncClient, database: Database) -> tuple[OvhClient, OvhClient]:
+    """For the API itself, and for the tags, which are in its version 2; by one clock."""
+    keys, base_url = _ovh_keys(settings), settings.ovh_base_url.rstrip("/")
+    clock, tags_url = OvhClock(http, base_url=base_url), f"{base_url.removesuffix('/1.0')}/v2"
+    client = OvhClient(http, database, keys=keys, clock=clock, base_url=base_url)
+    return client, OvhClient(http, database, keys=keys, clock=clock, base_url=tags_url)
 
 
 def _ovh_keys(settings: ProvisionerSettings) -> OvhKeys:

@@ -62,8 +62,10 @@ def build_reactors(secrets: SecretStore) -> Reactors:
 
     @reactors.on(InstanceRedeployRequested)
     async def on_redeploy_requested(event: InstanceRedeployRequested, uow: UnitOfWork) -> None:
-        """Destroy and create again under the same id; its plan replaces the old one when it begins."""
-        parameters = {"deployment": _json(event.deployment)}
+        """Destroy and create again under the same id, or wipe its server and begin anew there; its plan replaces the old one when it
+        begins.
+        """
+        parameters = {"deployment": _json(event.deployment), "in_place": event.in_place}
         await _request(uow, event.operation_id, OperationKind.REDEPLOY, event.requested_by, parameters)
 
     @reactors.on(ConfigPublished)

@@ -19,11 +19,11 @@ _DOING = {
 }
 
 
-def change_instance(name: str, verb: str, *, wait: bool, as_json: bool) -> None:
+def change_instance(name: str, verb: str, *, wait: bool, as_json: bool, how: Json | None = None) -> None:
     """`claw start|stop|restart|redeploy|pause|resume`."""
     with connect() as api:
         instance = find_instance(api, name)
-        changed = api.post(f"/v1/instances/{instance['id']}/{verb}")
+        changed = api.post(f"/v1/instances/{instance['id']}/{verb}", how)
         conclude(api, changed, doing=_DOING[verb], wait=wait, as_json=as_json)
 
 

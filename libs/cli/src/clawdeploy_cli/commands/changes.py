@@ -2,10 +2,15 @@
 
 # ruff: noqa: PLC0415 - imports stay inside commands: `claw --help` must not pay for what it does not run
 
+from typing import Annotated
+
 import typer
 
 from clawdeploy_cli.commands.options import JsonOption, NameArgument, WaitOption, YesOption
 
+InPlaceOption = Annotated[
+    bool, typer.Option("--in-place", help="Keep the server of a cloud account, and wipe it: same address, same price.")
+]
 PANEL = "Change an agent"
 
 
@@ -36,11 +41,14 @@ def restart(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = 
     change_instance(name, "restart", wait=wait, as_json=as_json)
 
 
-def redeploy(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:
+def redeploy(
+    name: NameArgument, in_place: InPlaceOption = False, wait: WaitOption = False, as_json: JsonOption = False
+) -> None:
     """Destroy an agent's server and make it anew under the same id."""
     from clawdeploy_cli.actions.change import change_instance
 
-    change_instance(name, "redeploy", wait=wait, as_json=as_json)
+    how = {"in_place": True} if in_place else None
+    change_instance(name, "redeploy", wait=wait, as_json=as_json, how=how)
 
 
 def pause(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:

@@ -13,8 +13,6 @@ import structlog
 import yaml
 from httpx import AsyncBaseTransport, AsyncClient, TransportError
 
-from clawdeploy_emulators.cloud.machines import Script
-
 log = structlog.get_logger()
 
 AGENT_FILE = "/etc/clawdeploy/agent.json"
@@ -33,21 +31,25 @@ class _Disk:
     refused: str | None = None
 
 
-def agent_player(disks: Path, *, transport: AsyncBaseTransport | None = None) -> Script:
+class AgentPlayer:
     """A hollow machine's script; ``disks`` is a folder for what servers remember, also when the stand-in is started anew.
 
     ``transport`` reaches the control plane some other way than by network.
     """
 
-    async def play(user_data: str, address: str) -> None:
+    def __init__(self, disks: Path, *, transport: AsyncBaseTransport | None = None) -> None:
+        self._disks = disks
+        self._transport = transport
+
+    async def __call__(self, user_data: str, address: str) -> None:
         """Register, report, take configurations, do as told, until cancelled; a server without our user data does nothing."""
         told = _told(user_data)
         if told is None:
             return
-        file = disks / f"{hashlib.sha256(told['registration_token'].encode()).hexdigest()[:32]}.json"
+        file = self._disk_of(told)
         disk = _Disk(**json.loads(file.read_text())) if file.exists() else _Disk()
         base_url = f"{told['control_plane_url'].rstrip('/')}/v1/agent"
-        async with AsyncClient(base_url=base_url, timeout=10, transport=transport) as http:
+        async with AsyncClient(base_url=base_url, timeout=10, transport=self._transport) as http:
             agent = _HollowAgent(http, told, disk)
             log.info("hollow_agent.up", address=address, server_id=told["server_id"])
             while True:
@@ -55,7 +57,14 @@ def agent_player(disks: Path, *, transport: AsyncBaseTransport | None = None) ->
                 _keep(file, disk)
                 await asyncio.sleep(pause)
 
-    return play
+    def forget(self, user_data: str) -> None:
+        """The machine's disk was wiped."""
+        told = _told(user_data)
+        if told is not None:
+            self._disk_of(told).unlink(missing_ok=True)
+
+    def _disk_of(self, told: Mapping[str, str]) -> Path:
+        return self._disks / f"{hashlib.sha256(told['registration_token'].encode()).hexdigest()[:32]}.json"
 
 
 def _keep(file: Path, disk: _Disk) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -16,6 +16,15 @@ Keep = Callable[[frozenset[str]], Awaitable[None]]
 
 Script = Callable[[str, str], Awaitable[None]]
 """Plays what a machine would do, given its user data and its address, until it is cancelled."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A script with a memory of each machine, which stands for its disk."""
+
+    def forget(self, user_data: str) -> None:
+        """The disk was wiped."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +91,10 @@ class HollowMachine:
             self._playing = None
 
     async def rebuild(self, first: FirstBoot) -> None:
-        """Begin the script anew."""
+        """Begin the script anew; what it remembered is gone."""
+        await self.power_off()
+        if isinstance(self._script, Remembering):
+            self._script.forget(first.user_data)
         await self.boot(first)
 
     async def delete(self) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from clawdeploy_api.public.operation import OperationSummary
 from clawdeploy_api.public.texts import bounded_json, display_text
@@ -92,12 +92,36 @@ class ChangeInstance(BaseModel):
     config: InstanceConfig | None = Field(default=None, description="replaces the whole configuration")
 
 
+InPlace = Annotated[
+    bool,
+    Field(
+        description="Redeploy on the server it has: its disk is wiped, its address and its price stay. "
+        "For servers of cloud accounts only."
+    ),
+]
+
+
+class Redeployment(BaseModel):
+    """How to redeploy."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"in_place": True}]})
+
+    in_place: InPlace = False
+
+
 class ActionRequest(BaseModel):
-    """An action by name."""
+    """An action by name; `in_place` belongs to `redeploy`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"action": "restart"}]})
 
     action: Literal["start", "stop", "restart", "redeploy", "pause", "resume", "destroy"]
+    in_place: InPlace = False
+
+    @model_validator(mode="after")
+    def _belongs_to_redeploy(self) -> "ActionRequest":
+        if self.in_place and self.action != "redeploy":
+            raise ValueError("in_place belongs to redeploy")
+        return self
 
 
 class Health(BaseModel):

@@ -59,6 +59,20 @@ _PUBLISH = text(
 ).bindparams(bindparam("digest", type_=LargeBinary), bindparam("content", type_=LargeBinary))
 _POINT = text("UPDATE server_agents SET configuration_id = :configuration WHERE id = :server")
 _RESULT = text("SELECT result, issues FROM agent_configurations WHERE id = :id")
+_DISARM = text(
+    """
+    UPDATE server_agents SET credential_hash = NULL, registered_at = NULL, host_key = NULL, heartbeat = NULL, heartbeat_at = NULL,
+           configuration_id = NULL, wanted = 'stopped', generation = 0
+    WHERE id = :id AND revoked_at IS NULL RETURNING id
+    """
+)
+_SPEND = text("UPDATE agent_tokens SET used_at = coalesce(used_at, clock_timestamp()) WHERE server_id = :id")
+_REARM = text(
+    """
+    UPDATE agent_tokens t SET used_at = NULL, expires_at = clock_timestamp() + make_interval(secs => :seconds)
+    FROM server_agents a WHERE t.server_id = :id AND a.id = t.server_id AND a.revoked_at IS NULL
+    """
+)
 _REVOKE = text(
     """
     UPDATE server_agents SET revoked_at = coalesce(revoked_at, clock_timestamp()), credential_hash = NULL, ssh_key = NULL
@@ -193,6 +207,24 @@ class AgentRegistry:
         async with self._database.transaction() as unit:
             row = (await unit.session.execute(_RESULT, {"id": configuration_id})).one()
         return row.result, list(row.issues or [])
+
+    async def disarm(self, server_id: UUID) -> None:
+        """Before its server is wiped: believe this agent no more, nor its tokens; it has no configuration and no host key any more.
+
+        Raises:
+            AgentRevoked: the server is gone, or being removed.
+        """
+        async with self._database.transaction() as unit:
+            if await unit.session.scalar(_DISARM, {"id": server_id}) is None:
+                raise AgentRevoked(f"the agent of server {server_id} was revoked")
+            await unit.session.execute(_SPEND, {"id": server_id})
+
+    async def rearm(self, server_id: UUID) -> None:
+        """After it was wiped, where a cloud gives it its first user data again: the tokens in them open once more, until the first
+        heartbeat, and for no longer than a new one.
+        """
+        async with self._database.transaction() as unit:
+            await unit.session.execute(_REARM, {"id": server_id, "seconds": TOKEN_LIFE.total_seconds()})
 
     async def revoke(self, server_id: UUID) -> None:
         """Believe this agent no more."""

@@ -136,7 +136,8 @@ async def activate(
     if "deployment" in parameters:
         await uow.session.execute(_SET_DEPLOYMENT, {"id": instance.id, "deployment": parameters["deployment"]})
     restarts = instance.wanted == "running" and await uow.session.scalar(_HAS_AGENT, {"id": instance.id}) is None
-    names = steps_of(kind, llm_key=deployment.llm_key, restarts=restarts)
+    in_place = bool(parameters.get("in_place"))
+    names = steps_of(kind, llm_key=deployment.llm_key, restarts=restarts, in_place=in_place)
     await uow.session.execute(_ACTIVATE, {"id": operation_id})
     await uow.session.execute(_ADD_STEPS, {"id": operation_id, "names": list(names)})
     event = OperationStarted(operation_id=operation_id, kind=kind, steps=planned(names))

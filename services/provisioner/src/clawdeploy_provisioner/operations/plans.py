@@ -17,6 +17,7 @@ DEPLOY = (
     "verify",
     "publish_endpoint",
 )
+REBUILD = ("rebuild_server", *DEPLOY[DEPLOY.index("wait_address") :])
 REMOVE = ("revoke_llm_key", "destroy_server")
 UP = ("start", "wait_started")
 
@@ -48,6 +49,7 @@ TITLES = {
     "stop": "Stop the agent",
     "revoke_llm_key": "Revoke the LLM key",
     "destroy_server": "Destroy the server",
+    "rebuild_server": "Wipe the server",
     "forget_secrets": "Forget its secrets",  # pragma: allowlist secret
 }
 
@@ -56,11 +58,13 @@ INTERRUPTING = frozenset({OperationKind.DESTROY, OperationKind.SUSPEND})
 """Kinds that ask the active operation to give way."""
 
 
-def steps_of(kind: OperationKind, *, llm_key: str, restarts: bool) -> tuple[str, ...]:
-    """The steps of an operation: a user's own LLM key is not minted, and a configuration ``restarts`` only an agent that runs, where the
-    server's own agent does not see to it."""
+def steps_of(kind: OperationKind, *, llm_key: str, restarts: bool, in_place: bool = False) -> tuple[str, ...]:
+    """The steps of an operation: a user's own LLM key is not minted, a configuration ``restarts`` only an agent that runs, where the
+    server's own agent does not see to it, and a redeployment in place keeps server and key."""
     if kind is OperationKind.APPLY_CONFIG:
         return ("write_configuration", "stop", *UP) if restarts else ("write_configuration",)
+    if kind is OperationKind.REDEPLOY and in_place:
+        return REBUILD
     return tuple(name for name in _PLANS[kind] if name != "mint_llm_key" or llm_key == "minted")
 
 

@@ -117,6 +117,11 @@ class MeasuredAccount(Measured):
         super().__init__(provider)
         self._rented = rented
 
+    async def rebuild(self, spec: ServerSpec, progress: Progress) -> None:
+        """As the provider does."""
+        with _call(self.name, "rebuild"):
+            await self._rented.rebuild(spec, progress)
+
     async def holds(self, provider_ref: str) -> bool:
         """As the provider does."""
         with _call(self.name, "holds"):

@@ -284,7 +284,20 @@ class Provider(Protocol):
 
 @runtime_checkable
 class Rented(Protocol):
-    """A provider whose servers are rented in an account: its listings may lack what is there, and it keeps more than servers."""
+    """A provider whose servers are rented in an account: its listings may lack what is there, it keeps more than servers, and
+    can wipe one in place.
+    """
+
+    async def rebuild(self, spec: ServerSpec, progress: Progress) -> None:
+        """Wipe a server and begin anew on it; number, address, price and what guards it stay.
+
+        What was on it is forgotten, its agent's credential and its host key too, and the empty system is set up as a new server's is.
+        Repeated after a lost answer it wipes once more. ``progress`` is fenced.
+
+        Raises:
+            ServerNotFound: there is nothing to rebuild.
+        """
+        ...
 
     async def holds(self, provider_ref: str) -> bool:
         """Whether the account has the server with the cloud's own reference: looked up directly, not in a listing."""

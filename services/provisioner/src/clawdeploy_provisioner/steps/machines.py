@@ -16,12 +16,15 @@ from clawdeploy_provisioner.operations.context import CancelRequested, LeaseLost
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.providers.protocol import (
     Provider,
+    Rented,
     Server,
     ServerSpec,
     ServerState,
 )
 
 _LOOK_AGAIN_S = 0.5
+_REBUILD_S = 300.0
+"""An installation at a cloud is followed to its end, which takes it a minute or two."""
 
 
 class NoServer(PermanentError):
@@ -41,6 +44,16 @@ class ServerFailed(PermanentError):
     title = "The provider could not create the server"
 
 
+class NotRebuildable(PermanentError):
+    """There is no wiping a server in place here."""
+
+    code = "not-rebuildable"
+    title = "This server cannot be rebuilt in place"
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(f"provider {provider} cannot rebuild a server in place; redeploy it on a fresh one")
+
+
 class MachineSteps:
     """What happens to the server itself, at whichever provider."""
 
@@ -57,6 +70,7 @@ class MachineSteps:
             "connect": Step(self.connect),
             "install": Step(self.install),
             "destroy_server": Step(self.destroy),
+            "rebuild_server": Step(self.rebuild),
         }
 
     def provider(self, context: StepContext) -> Provider:
@@ -131,6 +145,15 @@ class MachineSteps:
         token_names = {reference.name for reference in plan.secrets}
         channels = [plan.channel] if "bot_token" in token_names else []
         await self.provider(context).ensure_installed(row.id, context.say, channels=channels)
+
+    async def rebuild(self, context: StepContext) -> None:
+        """Have the server it has wiped; what follows is as on a new one."""
+        provider, row = self.provider(context), await self.server_row(context)
+        if not isinstance(provider, Rented) or row.provider != provider.name:
+            raise NotRebuildable(row.provider)
+        await context.settle(provider.visibility_lag)
+        async with context.call(_REBUILD_S):
+            await provider.rebuild(_spec(context, row.id), context.say)
 
     async def destroy(self, context: StepContext) -> Record | None:
         """Remove the server and have the provider it is at confirm it, or owe it."""

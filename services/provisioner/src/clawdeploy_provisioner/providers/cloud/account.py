@@ -62,6 +62,9 @@ class Order:
 class CloudAccount(Protocol):
     """Looks and changes. What is not there any more is no error; every change is followed to its end."""
 
+    keeps_user_data: bool
+    """Whether a server that is rebuilt is given its first user data again, since the cloud takes no other."""
+
     async def order(self, order: Order) -> Machine:
         """The server with its key and its firewall, each by a name of its own; one that is there already is taken.
 
@@ -85,6 +88,12 @@ class CloudAccount(Protocol):
 
     async def power_off(self, machine: Machine) -> None:
         """Switch it off, hard."""
+        ...
+
+    async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
+        """An empty disk with the chosen system; number, address, key and firewall stay. ``start`` is what it is told at its first
+        start, None where the cloud keeps the first user data. Followed to its end.
+        """
         ...
 
     async def remove(self, server_id: UUID) -> None:

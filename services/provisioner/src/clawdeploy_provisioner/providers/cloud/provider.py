@@ -6,7 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from clawdeploy_provisioner.on_server.placement import content_of
-from clawdeploy_provisioner.on_server.registry import AgentRegistry
+from clawdeploy_provisioner.on_server.registry import AgentRegistry, Enrolment
 from clawdeploy_provisioner.on_server.ssh.journal import ServerJournal
 from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
 from clawdeploy_provisioner.on_server.ssh_keys import new_private_key, public_line
@@ -58,16 +58,49 @@ class CloudProvider:
         return await self._with_agent(machine)
 
     async def _order(self, spec: ServerSpec) -> Machine:
-        enrolment = await self._agents.expect(
+        enrolment = await self._expected(spec)
+        start = self._start(spec.server_id, enrolment, memory_mb=spec.memory_mb)
+        return await self._account.order(Order(spec=spec, public_key=public_line(enrolment.ssh_key), start=start))
+
+    async def _expected(self, spec: ServerSpec) -> Enrolment:
+        return await self._agents.expect(
             spec.server_id, instance_id=spec.instance_id, account_id=spec.account_id, ssh_key=new_private_key()
         )
-        start = FirstStart(
-            server_id=str(spec.server_id),
+
+    def _start(self, server_id: UUID, enrolment: Enrolment, *, memory_mb: int) -> FirstStart:
+        return FirstStart(
+            server_id=str(server_id),
             control_plane_url=self._settings.control_plane_url,
             registration_token=enrolment.token,
-            memory_mb=spec.memory_mb,
+            memory_mb=memory_mb,
         )
-        return await self._account.order(Order(spec=spec, public_key=public_line(enrolment.ssh_key), start=start))
+
+    async def rebuild(self, spec: ServerSpec, progress: Progress) -> None:
+        """Disarm its agent, have it wiped, and let a new agent register: with a new token, or with the first one, for once, where the
+        cloud gives no other. That one opens only when nothing of the old system runs any more.
+        """
+        machine = await self._account.server(spec.server_id)
+        if machine is None:
+            raise ServerNotFound(spec.server_id)
+        await progress("Wiping the server")
+        await self._disarmed(spec.server_id)
+        if self._account.keeps_user_data:
+            await self._account.rebuild(machine, None)
+            await progress("The server comes up anew")
+            await self._agents.rearm(spec.server_id)
+        else:
+            start = self._start(spec.server_id, await self._expected(spec), memory_mb=spec.memory_mb)
+            await self._account.rebuild(machine, start)
+        await self._unpinned(spec.server_id)
+
+    async def _disarmed(self, server_id: UUID) -> None:
+        await self._agents.disarm(server_id)
+        await self._ssh.forget(server_id)
+
+    async def _unpinned(self, server_id: UUID) -> None:
+        """Whoever read the old system's log while it was being wiped has pinned its host key again."""
+        await self._ssh.forget(server_id)
+        await self._ssh.logins.unpin(server_id)
 
     async def find_server(self, server_id: UUID) -> Server | None:
         """By its label, asked now."""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS, render_user_data
+from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS, FirstStart, render_user_data
 from clawdeploy_provisioner.providers.cloud.account import ANYWHERE, Machine, Order, name_of
 from clawdeploy_provisioner.providers.cloud.choice import Offer
 from clawdeploy_provisioner.providers.cloud.client import CloudRefused
@@ -37,7 +37,9 @@ _STATES = {"new": ServerState.CREATING, "active": ServerState.RUNNING, "off": Se
 
 
 class DigitalOceanAccount:
-    """See ``providers.cloud.account.CloudAccount``."""
+    """See ``providers.cloud.account.CloudAccount``; a Droplet's user data cannot be changed after its creation."""
+
+    keeps_user_data = True
 
     def __init__(self, client: DigitalOceanClient, settings: CloudSettings) -> None:
         self._client = client
@@ -152,9 +154,14 @@ class DigitalOceanAccount:
         """Followed to its end."""
         await self._act(machine, "power_off")
 
-    async def _act(self, machine: Machine, kind: str) -> None:
+    async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
+        """With its first user data, whatever ``start`` says."""
+        del start
+        await self._act(machine, "rebuild", image=self._settings.image)
+
+    async def _act(self, machine: Machine, kind: str, **more: str) -> None:
         try:
-            answer = await self._client.post(f"/droplets/{machine.ref}/actions", {"type": kind})
+            answer = await self._client.post(f"/droplets/{machine.ref}/actions", {"type": kind, **more})
         except CloudRefused as error:
             raise _later(error) from error
         await self._follow(answer["action"])

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS, render_user_data
+from clawdeploy_provisioner.on_server.user_data import OPEN_PORTS, FirstStart, render_user_data
 from clawdeploy_provisioner.providers.cloud.account import (
     ANYWHERE,
     INSTANCE_LABEL,
@@ -43,6 +43,8 @@ _STATES = {
 
 class HetznerAccount:
     """See ``providers.cloud.account.CloudAccount``."""
+
+    keeps_user_data = False
 
     def __init__(self, client: HetznerClient, settings: CloudSettings) -> None:
         self._client = client
@@ -170,8 +172,13 @@ class HetznerAccount:
         """Followed to its end."""
         await self._act(machine, "poweroff")
 
-    async def _act(self, machine: Machine, action: str) -> None:
-        answer = await self._client.post(f"/servers/{machine.ref}/actions/{action}")
+    async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
+        """With new user data, which Hetzner takes at a rebuild too; without, the first ones are used again."""
+        body: dict[str, Any] = {"image": self._settings.image}
+        await self._act(machine, "rebuild", body if start is None else body | {"user_data": render_user_data(start)})
+
+    async def _act(self, machine: Machine, action: str, body: dict[str, Any] | None = None) -> None:
+        answer = await self._client.post(f"/servers/{machine.ref}/actions/{action}", body)
         await self._follow(answer["action"])
         self.forget()
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from clawdeploy_provisioner.on_server.user_data import FirstStart
 from clawdeploy_provisioner.providers.cloud.account import (
     INSTANCE_LABEL,
     PLATFORM_LABEL,
@@ -35,6 +36,8 @@ ENDS_LABEL = "clawdeploy.ends"
 
 class OvhAccount:
     """See ``providers.cloud.account.CloudAccount``. A server's reference is the number of its order, which there is first."""
+
+    keeps_user_data = False
 
     def __init__(
         self, client: OvhClient, tags: OvhClient, settings: CloudSettings, *, orders: Orders, subsidiary: str
@@ -130,6 +133,11 @@ class OvhAccount:
         if row is not None and row.service_name is not None:
             await self.vps.do(row.service_name, verb)
         self.forget()
+
+    async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
+        """What is on it counts for nothing any more: the provider's next installation begins with an empty system."""
+        del start
+        await self.orders.to_be_reinstalled(machine.server_id)
 
     async def remove(self, server_id: UUID) -> None:
         """End the contract and wipe the disk at once; the VPS stays, empty and paid, until its last month is over.

@@ -16,11 +16,13 @@ _DATACENTER = "vps_datacenter"
 
 def plans_that_fit(catalogue: Mapping[str, Any], spec: ServerSpec) -> dict[str, Decimal]:
     """Codes of the plans that are large enough, with their net price an hour (a month is 730 hours; sold by the month only)."""
-    sizes = {product["name"]: product["blobs"]["technical"] for product in catalogue["products"] if _is_sized(product)}
+    sizes = {product["name"]: product["blobs"]["technical"] for product in catalogue["products"] if is_sized(product)}
     return {
         plan["planCode"]: monthly / HOURS_A_MONTH
         for plan in catalogue["plans"]
-        if plan["product"] in sizes and _fits(sizes[plan["product"]], spec) and (monthly := _monthly(plan)) is not None
+        if plan["product"] in sizes
+        and _fits(sizes[plan["product"]], spec)
+        and (monthly := monthly_price(plan)) is not None
     }
 
 
@@ -48,7 +50,8 @@ def _near(fitting: Mapping[str, Decimal], stock: Mapping[str, Sequence[str]], re
                 yield Offer(server_type=plan, location=place, hourly=hourly)
 
 
-def _is_sized(product: Mapping[str, Any]) -> bool:
+def is_sized(product: Mapping[str, Any]) -> bool:
+    """Whether it is a VPS, of which memory and cores are told."""
     blobs: dict[str, Any] = product.get("blobs") or {}
     technical: dict[str, Any] = blobs.get("technical") or {}
     return "memory" in technical and "cpu" in technical
@@ -60,7 +63,7 @@ def _fits(technical: Mapping[str, Any], spec: ServerSpec) -> bool:
     )
 
 
-def _monthly(plan: Mapping[str, Any]) -> Decimal | None:
+def monthly_price(plan: Mapping[str, Any]) -> Decimal | None:
     """What a month's renewal costs without a commitment."""
     for pricing in plan["pricings"]:
         if pricing["mode"] == "default" and "renew" in pricing["capacities"] and pricing["intervalUnit"] == "month":

@@ -33,6 +33,7 @@ _TAKEN = text("SELECT order_id FROM ovh_orders WHERE order_id IS NOT NULL")
 _ENDED = text("SELECT 1 FROM ovh_orders WHERE order_id = :order AND ends_at IS NOT NULL")
 _DELIVERED = text("UPDATE ovh_orders SET service_name = :name WHERE server_id = :id")
 _REINSTALLED = text("UPDATE ovh_orders SET reinstalled_at = clock_timestamp() WHERE server_id = :id")
+_AGAIN = text("UPDATE ovh_orders SET reinstalled_at = NULL WHERE server_id = :id")
 _WIPED = text("UPDATE ovh_orders SET wiped_at = clock_timestamp() WHERE server_id = :id")
 _ENDS = text("UPDATE ovh_orders SET ends_at = :at WHERE server_id = :id")
 
@@ -105,6 +106,10 @@ class Orders:
     async def reinstalled(self, server_id: UUID) -> None:
         """Our key is on it."""
         await self._do(_REINSTALLED, id=server_id)
+
+    async def to_be_reinstalled(self, server_id: UUID) -> None:
+        """What is on it counts for nothing any more."""
+        await self._do(_AGAIN, id=server_id)
 
     async def wiped(self, server_id: UUID) -> None:
         """Its disk was given up."""

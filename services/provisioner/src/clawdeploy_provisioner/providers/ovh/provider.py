@@ -9,8 +9,7 @@ from clawdeploy_provisioner.on_server.registry import AgentRegistry, Enrolment
 from clawdeploy_provisioner.on_server.ssh.connecting import wait_for
 from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
 from clawdeploy_provisioner.on_server.ssh_keys import new_private_key, public_line
-from clawdeploy_provisioner.on_server.user_data import START_BOOTSTRAP, FirstStart, files_of
-from clawdeploy_provisioner.providers.cloud.account import Machine, Order
+from clawdeploy_provisioner.on_server.user_data import START_BOOTSTRAP, files_of
 from clawdeploy_provisioner.providers.cloud.provider import CloudProvider
 from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.ovh.account import OvhAccount
@@ -41,10 +40,8 @@ class OvhProvider(CloudProvider):
         self._ovh = account
         self._ssh_port = ssh_port
 
-    async def _order(self, spec: ServerSpec) -> Machine:
-        enrolment = await self._enrolled(spec.server_id, spec.instance_id, spec.account_id)
-        start = self._start(spec.server_id, enrolment, memory_mb=spec.memory_mb)
-        return await self._account.order(Order(spec=spec, public_key=public_line(enrolment.ssh_key), start=start))
+    async def _expected(self, spec: ServerSpec) -> Enrolment:
+        return await self._enrolled(spec.server_id, spec.instance_id, spec.account_id)
 
     async def _enrolled(self, server_id: UUID, instance_id: UUID, account_id: UUID) -> Enrolment:
         """The systems' own users are called after them: ``Debian 12`` lets ``debian`` in, who may become root."""
@@ -55,14 +52,6 @@ class OvhProvider(CloudProvider):
             ssh_key=new_private_key(),
             ssh_user=self._settings.image.split()[0].lower(),
             ssh_port=self._ssh_port,
-        )
-
-    def _start(self, server_id: UUID, enrolment: Enrolment, *, memory_mb: int) -> FirstStart:
-        return FirstStart(
-            server_id=str(server_id),
-            control_plane_url=self._settings.control_plane_url,
-            registration_token=enrolment.token,
-            memory_mb=memory_mb,
         )
 
     async def observe(self, server_id: UUID) -> Server | None:
