@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any
 
 from httpx import AsyncBaseTransport, ConnectError, Request, Response
-from sqlalchemy import event
 
 from clawdeploy_common.database import Database
 from clawdeploy_provisioner.operations.drive import Drive
@@ -43,9 +42,36 @@ class Life:
 
     def holds(self, database: Database) -> None:
         """Let nothing be written in its name after its end."""
-        engine = database.owner.sync_engine
-        event.listen(engine, "before_cursor_execute", lambda *_: self.require())
-        event.listen(engine, "commit", lambda *_: self.require())
+        pool = database.owner
+        connect = pool._connection  # pyright: ignore[reportPrivateUsage] - the one place through which everything is written
+
+        @asynccontextmanager
+        async def mortal() -> AsyncGenerator[Any]:
+            async with connect() as connection:
+                yield _Mortal(connection, self.require)
+
+        pool._connection = mortal  # pyright: ignore[reportPrivateUsage]
+
+
+class _Mortal:
+    """A connection over which a dead one says nothing any more, but that it goes."""
+
+    def __init__(self, connection: Any, require: Callable[[], None]) -> None:
+        self._connection = connection
+        self._require = require
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"execute", "fetch", "executemany"}:
+            return self._statement(name)
+        return getattr(self._connection, name)
+
+    def _statement(self, name: str) -> Callable[..., Any]:
+        async def run(sql: str, *args: Any, **options: Any) -> Any:
+            if sql != "ROLLBACK":
+                self._require()
+            return await getattr(self._connection, name)(sql, *args, **options)
+
+        return run
 
 
 class Late:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, text
+from sqlalchemy import text
 from tests.integration.api.lifecycle import Story, story
 from tests.integration.api.platform import Platform, Tenant, ago
 
@@ -173,7 +173,7 @@ async def test_every_projection_equals_its_rebuilt_twin(database: Any) -> None:
     before = await content()
     async with platform.database.transaction() as unit:
         for table in projections_of(metadata):
-            await unit.session.execute(delete(table))
+            await unit.session.execute(text(f'DELETE FROM "{table.name}"'))  # noqa: S608 - our tables
         await unit.session.execute(text("DELETE FROM progress WHERE kind = 'projector'"))
         await platform.service.inbox.replay(unit, platform.log)
     assert await content() == before

@@ -14,8 +14,7 @@ from clawdeploy_common.tables import projections_of
 
 
 async def test_migrations_and_models_agree(books: Books) -> None:
-    async with books.service.database.connection() as connection:
-        assert await connection.run_sync(differences, metadata) == []
+    assert await differences(books.settings.database_url.get_secret_value(), schema="billing", metadata=metadata) == []
 
 
 def test_every_table_says_whether_it_is_owned_or_a_projection() -> None:

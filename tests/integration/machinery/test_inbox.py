@@ -5,12 +5,11 @@ import random
 from uuid import uuid4
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 from tests.integration.machinery.machine import Machine, eventually
 from tests.integration.machinery.records import parked, record, stream
 from tests.integration.machinery.throwaway.events import Counted, Ignored
 
-from clawdeploy_common.outages import is_outage
+from clawdeploy_common.outages import DATABASE_ERRORS, is_outage
 
 
 async def test_a_duplicate_is_applied_once(consumer: Machine) -> None:
@@ -101,7 +100,7 @@ async def test_a_batch_that_meets_an_outage_records_nothing(consumer: Machine) -
             )
 
     consumer.handlers.before_reaction = cut_off
-    with pytest.raises(DBAPIError) as caught:
+    with pytest.raises(DATABASE_ERRORS) as caught:
         await consumer.inbox.receive(records)
     assert is_outage(caught.value)
     assert await consumer.tallied() == {}

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 from tests.engines.databases import Database, Postgres
 from tests.integration.machinery import throwaway
 from tests.integration.machinery.throwaway.models import metadata
 
-from clawdeploy_common.database import async_url
 from clawdeploy_common.migrating import differences, migrate
 
 SECOND = """
@@ -60,10 +58,7 @@ async def test_replicas_that_start_together_migrate_once(empty: Database) -> Non
     with capture_logs() as logs:
         await asyncio.gather(*(to_newest(empty) for _ in range(4)))
     assert [line["event"] for line in logs] == ["schema.migrated"]
-    engine = create_async_engine(async_url(empty.url("api")), connect_args={"server_settings": {"search_path": "api"}})
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences, metadata) == []
-    await engine.dispose()
+    assert await differences(empty.url("api"), schema="api", metadata=metadata) == []
 
 
 async def test_older_code_starts_on_a_newer_schema(empty: Database, next_release: str) -> None:

@@ -8,14 +8,15 @@ from contextlib import suppress
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, text
-from sqlalchemy.exc import DBAPIError
+from asyncpg import PostgresError
+from sqlalchemy import text
 from tests.integration.machinery.machine import Machine
 from tests.integration.machinery.throwaway.events import Counted, Ignored
-from tests.integration.machinery.throwaway.models import reactions
+from tests.integration.machinery.throwaway.models import INSERT_REACTION
 
 from clawdeploy_common.errors import EventTooLarge
 from clawdeploy_common.events import MAX_EVENT_BYTES
+from clawdeploy_common.outages import DATABASE_ERRORS
 from clawdeploy_common.work import UnitOfWork
 
 WRITERS, ROUNDS, KEYS = 50, 12, 4
@@ -28,7 +29,7 @@ class Oops(Exception):
 async def change(machine: Machine, key: UUID, *, then: Callable[[UnitOfWork], Awaitable[None]] | None = None) -> None:
     """Change state, announce it, draw the version; then whatever happens before the commit."""
     async with machine.database.transaction() as unit:
-        await unit.session.execute(insert(reactions).values(key=key, version=1, note="changed"))
+        await unit.session.execute(INSERT_REACTION, {"key": key, "version": 1, "note": "changed"})
         unit.outbox.add(Counted(amount=1), key=key)
         await unit.flush()
         if then:
@@ -72,7 +73,7 @@ async def test_a_crash_before_the_commit_leaves_neither(producer: Machine) -> No
         mine = await unit.session.scalar(text("SELECT pg_backend_pid()"))
         await producer.scalar("SELECT pg_terminate_backend(:pid)", pid=mine)
 
-    with pytest.raises(DBAPIError):
+    with pytest.raises(DATABASE_ERRORS):
         await change(producer, key, then=cut)
     assert await counts(producer) == (0, 0, 0)
 
@@ -131,6 +132,6 @@ async def test_the_web_role_adds_events_and_jobs_and_reads_neither(producer: Mac
     assert await producer.scalar("SELECT count(*) FROM outbox") == 1
     assert await producer.scalar("SELECT count(*) FROM jobs") == 1
     for table in ("outbox", "jobs", "parked_events", "progress"):
-        with pytest.raises(DBAPIError, match="permission denied"):
+        with pytest.raises(PostgresError, match="permission denied"):
             async with producer.database.web_transaction(None) as unit:
                 await unit.session.execute(text(f"TABLE {table}"))

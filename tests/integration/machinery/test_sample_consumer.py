@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy import text
 from tests.engines.databases import Database
 from tests.engines.process import EngineProcess
 from tests.integration.machinery.machine import Machine, eventually, settings_for
@@ -106,7 +107,7 @@ async def emit(machine: Machine, *events: Event) -> None:
 
 async def run(machine: Machine, statement: str) -> None:
     async with machine.database.connection() as connection:
-        await connection.exec_driver_sql(statement)
+        await connection.execute(text(statement))
 
 
 async def published(machine: Machine) -> bool:

@@ -14,8 +14,10 @@ from clawdeploy_monitor.retention import Retention
 
 
 async def test_migrations_and_models_agree(monitoring: Monitoring) -> None:
-    async with monitoring.service.database.connection() as connection:
-        assert await connection.run_sync(differences, metadata) == []
+    assert (
+        await differences(monitoring.settings.database_url.get_secret_value(), schema="monitor", metadata=metadata)
+        == []
+    )
 
 
 def test_every_table_says_whether_it_is_owned_or_a_projection() -> None:

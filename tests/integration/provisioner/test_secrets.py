@@ -185,5 +185,9 @@ async def test_operators_routes_are_for_operators(platform: Platform, visitor: V
 
 
 async def test_migrations_and_models_agree(platform: Platform) -> None:
-    async with platform.service.database.owner.connect() as connection:
-        assert await connection.run_sync(differences, metadata) == []
+    assert (
+        await differences(
+            platform.service.settings.database_url.get_secret_value(), schema="provisioner", metadata=metadata
+        )
+        == []
+    )

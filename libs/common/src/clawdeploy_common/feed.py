@@ -20,9 +20,9 @@ from sqlalchemy import (
     bindparam,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_common.events import Envelope
+from clawdeploy_common.session import Session
 from clawdeploy_common.tables import OWNED
 
 _TIME = DateTime(timezone=True)
@@ -89,7 +89,7 @@ def add_feed_tables(metadata: MetaData) -> tuple[Table, Table]:
 class FeedWriter:
     """Feed entries of one transaction, buffered until just before its commit."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self._pending: list[tuple[UUID, Envelope, bool]] = []
         self.grown: set[UUID] = set()
@@ -102,7 +102,6 @@ class FeedWriter:
         """Draw the positions and write the rows; the accounts' counters stay locked until the transaction ends."""
         if self._pending:
             pending, self._pending = self._pending, []
-            await self._session.flush()
             await self._session.execute(_INSERT, _columns(pending))
             self.grown.update(account_id for account_id, _, _ in pending)
 

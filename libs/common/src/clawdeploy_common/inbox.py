@@ -157,7 +157,7 @@ class Inbox:
                 raise Unreadable(record.defect)
         try:
             await (self._project(unit, records) if kind == PROJECTOR else self._react(unit, records))
-        except (TimeoutError, ConnectionError) as error:  # the handler's own: SQLAlchemy's are other classes
+        except (TimeoutError, ConnectionError) as error:  # the handler's own: the database's are other classes
             raise HandlerFault(parking.describe(error)) from error
         EVENTS_APPLIED.labels(kind).inc(len(records))
 

@@ -13,11 +13,12 @@ from uuid import UUID
 import structlog
 from sqlalchemy import DateTime, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_common.ids import new_id
+from clawdeploy_common.pool import Pool
+from clawdeploy_common.session import Session
 from clawdeploy_common.wakeup import Wakeup
 
 log = structlog.get_logger()
@@ -68,7 +69,7 @@ JobHandler = Callable[[Job], Awaitable[None]]
 class JobQueue:
     """Jobs added within one transaction."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self.added = False
 
@@ -93,9 +94,9 @@ class JobRunner:
     """
 
     def __init__(
-        self, engine: AsyncEngine, handlers: dict[str, JobHandler], *, wakeup: Wakeup, poll_seconds: float = 1.0
+        self, pool: Pool, handlers: dict[str, JobHandler], *, wakeup: Wakeup, poll_seconds: float = 1.0
     ) -> None:
-        self._engine = engine
+        self._pool = pool
         self._handlers = handlers
         self._wakeup = wakeup
         self._poll_seconds = poll_seconds
@@ -110,7 +111,7 @@ class JobRunner:
             await self._do(job)
 
     async def _claim(self) -> Job | None:
-        async with self._engine.begin() as connection:
+        async with self._pool.transaction() as connection:
             row = (await connection.execute(_CLAIM, {"lease": LEASE, "kinds": list(self._handlers)})).one_or_none()
         return Job(row.id, row.kind, row.payload, row.attempts, row.lease_token) if row else None
 
@@ -136,7 +137,7 @@ class JobRunner:
             await self._mark(_FINISH, job, error=None)
 
     async def _mark(self, statement: Any, job: Job, **values: object) -> None:
-        async with self._engine.begin() as connection:
+        async with self._pool.transaction() as connection:
             await connection.execute(statement, {"id": job.id, "token": job.lease_token, **values})
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from asyncpg import PostgresError
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from clawdeploy_common.database import async_url
 from clawdeploy_common.outages import is_outage, sqlstate
 
 log = structlog.get_logger()
@@ -36,24 +36,26 @@ async def migrate(database_url: str, *, schema: str, package_file: str, metadata
                 database_url, schema=schema, directory=Path(package_file).parent / "migrations", metadata=metadata
             )
         except Exception as error:
-            if not is_outage(error) and not isinstance(error, OSError) and not _is_busy(error):
+            cause = _cause(error)
+            if not is_outage(cause) and not isinstance(cause, OSError) and not _is_busy(cause):
                 raise
             log.warning("migration.waiting", schema=schema, error=f"{type(error).__name__}: {error}", retry_s=delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
 
-def _is_busy(error: Exception) -> bool:
+def _cause(error: BaseException) -> BaseException:
+    """The driver's own error: migrations go through SQLAlchemy, which wraps it twice."""
+    return (error.orig.__cause__ or error) if isinstance(error, DBAPIError) and error.orig else error
+
+
+def _is_busy(error: BaseException) -> bool:
     """Whether somebody else holds a lock: another replica that migrates, or a long query on a table we change."""
-    return isinstance(error, DBAPIError) and sqlstate(error) == _LOCK_NOT_AVAILABLE
+    return isinstance(error, PostgresError) and sqlstate(error) == _LOCK_NOT_AVAILABLE
 
 
 async def _migrate(database_url: str, *, schema: str, directory: Path, metadata: MetaData) -> None:
-    engine = create_async_engine(
-        async_url(database_url),
-        poolclass=NullPool,
-        connect_args={"server_settings": {"search_path": schema}, "timeout": 5},
-    )
+    engine = _engine(database_url, schema)
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SET LOCAL lock_timeout = '{_TURN_S}s'"))
@@ -64,6 +66,14 @@ async def _migrate(database_url: str, *, schema: str, directory: Path, metadata:
             await connection.run_sync(_upgrade, directory, metadata)
     finally:
         await engine.dispose()
+
+
+def _engine(database_url: str, schema: str) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://" + database_url.split("://", 1)[1],
+        poolclass=NullPool,
+        connect_args={"server_settings": {"search_path": schema}, "timeout": 5},
+    )
 
 
 def _upgrade(connection: Connection, directory: Path, metadata: MetaData) -> None:
@@ -90,8 +100,17 @@ def _upgrade(connection: Connection, directory: Path, metadata: MetaData) -> Non
         log.info("schema.migrated", from_revision=before, to_revision=after)
 
 
-def differences(connection: Connection, metadata: MetaData) -> list[Any]:
+async def differences(database_url: str, *, schema: str, metadata: MetaData) -> list[Any]:
     """What autogenerate would change: empty when migrations and models agree."""
+    engine = _engine(database_url, schema)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_differences, metadata)
+    finally:
+        await engine.dispose()
+
+
+def _differences(connection: Connection, metadata: MetaData) -> list[Any]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
 

@@ -9,12 +9,12 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, Text, Uuid, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import EventTooLarge
 from clawdeploy_common.events import MAX_EVENT_BYTES, Envelope, Event, encode
 from clawdeploy_common.ids import new_id
+from clawdeploy_common.session import Session
 from clawdeploy_common.tracing import current_traceparent
 
 _TIME = DateTime(timezone=True)
@@ -68,7 +68,7 @@ class Outbox:
     """Events of one transaction, buffered until just before its commit."""
 
     def __init__(
-        self, session: AsyncSession, *, cause: Envelope | None = None, pending: list[_Pending] | None = None
+        self, session: Session, *, cause: Envelope | None = None, pending: list[_Pending] | None = None
     ) -> None:
         self._session = session
         self._cause = cause
@@ -117,7 +117,6 @@ class Outbox:
             return
         pending = self._pending.copy()
         self._pending.clear()
-        await self._session.flush()
         await self._session.execute(_INSERT, _columns(pending))
         self.flushed += len(pending)
 

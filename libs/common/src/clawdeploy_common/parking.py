@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, DateTime, LargeBinary, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_common import progress
 from clawdeploy_common.errors import PermanentError, TemporaryError
@@ -16,6 +15,7 @@ from clawdeploy_common.events import Position
 from clawdeploy_common.handlers import Kind
 from clawdeploy_common.ids import named_id, new_id
 from clawdeploy_common.records import Record
+from clawdeploy_common.session import Session
 
 Reason = Literal["gap", "behind", "failed", "permanent", "unreadable"]
 
@@ -92,9 +92,7 @@ _TIME = DateTime(timezone=True)
 Parked = dict[tuple[Position, int], str]
 
 
-async def versions(
-    session: AsyncSession, kinds: Collection[Kind], positions: Collection[Position]
-) -> dict[Kind, Parked]:
+async def versions(session: Session, kinds: Collection[Kind], positions: Collection[Position]) -> dict[Kind, Parked]:
     """Which versions of these keys are parked, with their state."""
     found: dict[Kind, Parked] = {kind: {} for kind in kinds}
     values = {"kinds": list(kinds), **progress.columns(positions)}
@@ -104,7 +102,7 @@ async def versions(
 
 
 async def park(
-    session: AsyncSession, kind: Kind, record: Record, *, reason: Reason, error: BaseException | None = None
+    session: Session, kind: Kind, record: Record, *, reason: Reason, error: BaseException | None = None
 ) -> None:
     """Store a record as it came; a failed one is tried again later, a permanent or unreadable one waits for an operator."""
     envelope = record.envelope
@@ -133,12 +131,12 @@ async def park(
     )
 
 
-async def due(session: AsyncSession, kind: Kind) -> Sequence[Position]:
+async def due(session: Session, kind: Kind) -> Sequence[Position]:
     """Keys that have a parked event whose time has come."""
     return [(row.source, row.key) for row in await session.execute(_DUE, {"kind": kind})]
 
 
-async def head(session: AsyncSession, kind: Kind, position: Position, *, last: int) -> Any | None:
+async def head(session: Session, kind: Kind, position: Position, *, last: int) -> Any | None:
     """The first row of a key above the last applied version, locked; rows that were applied meanwhile are forgotten."""
     source, key = position
     values = {"kind": kind, "source": source, "key": key, "last": last}
@@ -146,7 +144,7 @@ async def head(session: AsyncSession, kind: Kind, position: Position, *, last: i
     return (await session.execute(_HEAD, values)).one_or_none()
 
 
-async def failed(session: AsyncSession, row: Any, error: BaseException) -> None:
+async def failed(session: Session, row: Any, error: BaseException) -> None:
     """Note a failed attempt: postpone it, or make it a dead letter when attempts are exhausted or the error is permanent."""
     permanent = isinstance(error, PermanentError)
     dead = permanent or row.attempts + 1 >= MAX_ATTEMPTS
@@ -160,24 +158,24 @@ async def failed(session: AsyncSession, row: Any, error: BaseException) -> None:
     await session.execute(_FAILED, values)
 
 
-async def postpone(session: AsyncSession, row: Any, delay: timedelta) -> None:
+async def postpone(session: Session, row: Any, delay: timedelta) -> None:
     """Look at a row again later, without counting an attempt."""
     await session.execute(_POSTPONE, {"id": row.id, "delay": delay})
 
 
-async def remove(session: AsyncSession, row: Any) -> None:
+async def remove(session: Session, row: Any) -> None:
     """Forget a row that was applied, and let the one behind it be due: it must not be left behind if we stop here."""
     await session.execute(_DELETE, {"id": row.id})
     await wake(session, row.kind, (row.source, row.key), after=row.version)
 
 
-async def wake(session: AsyncSession, kind: Kind, position: Position, *, after: int) -> None:
+async def wake(session: Session, kind: Kind, position: Position, *, after: int) -> None:
     """Make the first parked event of a key above a version due now."""
     source, key = position
     await session.execute(_WAKE_NEXT, {"kind": kind, "source": source, "key": key, "version": after})
 
 
-async def advance_over_dropped(session: AsyncSession, kind: Kind, position: Position) -> None:
+async def advance_over_dropped(session: Session, kind: Kind, position: Position) -> None:
     """Count dropped events that are a key's next as done, and let the one after them be due."""
     last = (await progress.lock(session, [kind], [position]))[kind][position]
     states = (await versions(session, [kind], [position]))[kind]
@@ -189,7 +187,7 @@ async def advance_over_dropped(session: AsyncSession, kind: Kind, position: Posi
         await wake(session, kind, position, after=version)
 
 
-async def hush(session: AsyncSession, row: Any) -> None:
+async def hush(session: Session, row: Any) -> None:
     """What is behind a row that cannot be applied yet is not looked at until its turn comes."""
     await session.execute(_HUSH, {"kind": row.kind, "source": row.source, "key": row.key, "version": row.version})
 

@@ -8,13 +8,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from clawdeploy_common.errors import ClawDeployError, TemporaryError
-from clawdeploy_common.outages import is_outage
+from clawdeploy_common.outages import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger()
 
@@ -77,8 +75,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClawDeployError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(DBAPIError, _unexpected)
-    app.add_exception_handler(PoolTimeout, _unexpected)
+    for error in DATABASE_ERRORS:
+        app.add_exception_handler(error, _unexpected)
     app.add_exception_handler(OSError, _unexpected)
     app.add_exception_handler(Exception, _unexpected)
 

@@ -5,10 +5,10 @@ from itertools import cycle
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_common.events import Position
 from clawdeploy_common.handlers import Kind
+from clawdeploy_common.session import Session
 
 Versions = dict[Kind, dict[Position, int]]
 
@@ -40,7 +40,7 @@ _WRITE = text(
 ).bindparams(_KINDS, *_POSITIONS, bindparam("versions", type_=ARRAY(BigInteger)))
 
 
-async def lock(session: AsyncSession, kinds: Collection[Kind], positions: Collection[Position]) -> Versions:
+async def lock(session: Session, kinds: Collection[Kind], positions: Collection[Position]) -> Versions:
     """Last versions, 0 for keys never seen, locked until the transaction ends."""
     found: Versions = {kind: {} for kind in kinds}
     missing = positions
@@ -53,7 +53,7 @@ async def lock(session: AsyncSession, kinds: Collection[Kind], positions: Collec
     return found
 
 
-async def write(session: AsyncSession, versions: Mapping[Kind, Mapping[Position, int]]) -> None:
+async def write(session: Session, versions: Mapping[Kind, Mapping[Position, int]]) -> None:
     """Store last versions of locked keys."""
     rows = [(kind, at, version) for kind, found in versions.items() for at, version in found.items()]
     if rows:

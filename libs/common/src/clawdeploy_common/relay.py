@@ -15,7 +15,6 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaProducer
 from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clawdeploy_common import tracing
 from clawdeploy_common.clock import utc_now
@@ -23,6 +22,7 @@ from clawdeploy_common.database import Database
 from clawdeploy_common.events import SOURCE_PREFIX, TICK_TYPE, Envelope, topic_of
 from clawdeploy_common.kafka import connected, ensure_topic
 from clawdeploy_common.metrics import EVENTS_PUBLISHED, LOG_EPOCH
+from clawdeploy_common.session import Session
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_common.shipping import MAX_BATCH_BYTES, Acknowledged, Shipped, highest, pack, unpack
 
@@ -67,7 +67,12 @@ _SETTLE = text(
     bindparam("offsets", type_=ARRAY(BigInteger)),
     bindparam("ids", type_=ARRAY(BigInteger)),
 )
-_REPUBLISH = text("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
+_REPUBLISH = text(
+    """
+    WITH again AS (UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL RETURNING id)
+    SELECT count(*) FROM again
+    """
+)
 
 
 class LogLost(Exception):
@@ -90,6 +95,7 @@ class Relay:
         self._ticked_at = utc_now() - TICK_EVERY
         self._tick_partition = 0
         self._republishing = False
+        self._failure: BaseException | None = None
         self._connections: list[Any] = []
         self.connected = False
 
@@ -137,11 +143,13 @@ class Relay:
                 await producer.client.close()
 
     async def _work(self) -> None:
-        fresh = True
+        fresh, self._failure = True, None
         while True:
             async with self._database.connection() as connection:
                 leads = await self._lead(connection)
                 published = await self._round(connection, fresh=fresh) if leads else 0
+            if self._failure is not None:  # what it leaves behind is committed
+                raise self._failure
             self.connected = True
             self._check_topic()
             fresh = (fresh and not leads) or self._reconnected()
@@ -158,11 +166,11 @@ class Relay:
         before, self._connections = self._connections, list(self._producer.client._conns.values())
         return any(connection not in before for connection in self._connections)
 
-    async def _lead(self, connection: AsyncConnection) -> bool:
+    async def _lead(self, connection: Session) -> bool:
         await connection.execute(_GUARD)
         return bool(await connection.scalar(_TAKE_LOCK, {"lock": _LOCK}))
 
-    async def _round(self, connection: AsyncConnection, *, fresh: bool) -> int:
+    async def _round(self, connection: Session, *, fresh: bool) -> int:
         """Publish one batch; ``fresh`` is a producer's first round as the leader, which begins with ticks."""
         state = (await connection.execute(_STATE)).one()
         LOG_EPOCH.set(state.log_epoch)
@@ -171,19 +179,17 @@ class Relay:
             await self._tick(connection, state.log_epoch, offsets, everywhere=fresh)
             published = await self._publish(connection, state.log_epoch, offsets)
             if (
-                self._republishing and published < BATCH
+                self._republishing and published < BATCH and self._failure is None
             ):  # consumers at what looks like the log's end see the new epoch too
                 await self._tick(connection, state.log_epoch, offsets, everywhere=True)
                 self._republishing = False
-        except LogLost:
+        except LogLost as lost:
             await self._start_again(connection)
-            await connection.commit()
-            raise  # to connect anew, which makes the topic: a broker may acknowledge what it takes for a topic it forgot
+            self._failure = lost  # to connect anew, which makes the topic: a broker may acknowledge what it takes for a topic it forgot
+            return 0
         return published
 
-    async def _tick(
-        self, connection: AsyncConnection, epoch: int, offsets: dict[int, int], *, everywhere: bool
-    ) -> None:
+    async def _tick(self, connection: Session, epoch: int, offsets: dict[int, int], *, everywhere: bool) -> None:
         """Prove that the log is there: on every partition of a fresh producer, later on one partition after another."""
         if not everywhere and utc_now() - self._ticked_at < TICK_EVERY:
             return
@@ -204,7 +210,7 @@ class Relay:
         ticks = [Acknowledged(result.partition, result.offset, 1) for result in results]
         await self._settle(connection, ticks, offsets, rows=[])
 
-    async def _publish(self, connection: AsyncConnection, epoch: int, offsets: dict[int, int]) -> int:
+    async def _publish(self, connection: Session, epoch: int, offsets: dict[int, int]) -> int:
         rows = (await connection.execute(_UNPUBLISHED, {"batch": BATCH})).all()
         if not rows:
             return 0
@@ -214,9 +220,7 @@ class Relay:
         EVENTS_PUBLISHED.inc(len(shipped.rows))
         if not self._republishing:
             tracing.published(shipped.rows, topic=self._topic, since_ns=since_ns)
-        if shipped.failure is not None:
-            await connection.commit()
-            raise shipped.failure
+        self._failure = shipped.failure
         return len(rows)
 
     async def _send(self, rows: Sequence[Any], epoch: int) -> Shipped:
@@ -232,7 +236,7 @@ class Relay:
 
     async def _settle(
         self,
-        connection: AsyncConnection,
+        connection: Session,
         acknowledged: Sequence[Acknowledged],
         offsets: dict[int, int],
         *,
@@ -246,13 +250,13 @@ class Relay:
         values = {"partitions": list(found), "offsets": list(found.values()), "ids": [row.id for row in rows]}
         await connection.execute(_SETTLE, values)
 
-    async def _start_again(self, connection: AsyncConnection) -> None:
+    async def _start_again(self, connection: Session) -> None:
         """Raise the epoch, forget the offsets of the lost log, and publish everything again."""
         epoch = await connection.scalar(_RAISE_EPOCH)
         await connection.execute(text("DELETE FROM relay_offsets"))
-        again = await connection.execute(_REPUBLISH)
+        again = await connection.scalar(_REPUBLISH)
         self._republishing = True
-        log.error("log.lost", topic=self._topic, log_epoch=epoch, republished=again.rowcount)
+        log.error("log.lost", topic=self._topic, log_epoch=epoch, republished=again)
 
     def _envelope(self, row: Any, epoch: int) -> Envelope:
         return Envelope(

@@ -128,8 +128,6 @@ class Service:
         exported = telemetry.start(self.name)
         if exported is not None:
             self.on_close(exported.close)
-            if self.settings.trace_sql:
-                telemetry.trace_statements([self.database.owner, self.database.web])
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncGenerator[None]:

@@ -9,7 +9,7 @@ SDK is even imported: it is 10 MB a service.
 import asyncio
 import os
 import threading
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from clawdeploy_common.http import AsyncClient
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _FLUSH_S = 2.0
@@ -80,11 +79,3 @@ def start(service: str) -> Telemetry | None:
     trace.set_tracer_provider(provider)
     propagate.set_global_textmap(TraceContextTextMapPropagator())  # a caller's baggage is not passed on to strangers
     return Telemetry(provider)
-
-
-def trace_statements(engines: Iterable["AsyncEngine"]) -> None:
-    """Make every SQL statement within a trace a span: its text, which holds no values."""
-    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor  # noqa: PLC0415 - paid for when it is used
-
-    # without skip_dep_check it says "SQLAlchemy < 2.1 only" and traces nothing
-    SQLAlchemyInstrumentor().instrument(engines=[e.sync_engine for e in engines], skip_dep_check=True)

@@ -93,6 +93,14 @@ def span(
 
 
 @contextmanager
+def querying(sql: str) -> Generator[None]:
+    """A span around a statement, with its text, which holds no values."""
+    words = sql.split(maxsplit=1)
+    with span(words[0] if words else "SQL", kind=SpanKind.CLIENT, db__system__name="postgresql", db__query__text=sql):
+        yield
+
+
+@contextmanager
 def consuming(events: Sequence[Told], *, by: str) -> Generator[None]:
     """A span around the handling of events of one type: part of the first one's trace, linked to the others."""
     if not is_recording():

@@ -2,25 +2,24 @@
 
 from copy import copy
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from clawdeploy_common.events import Envelope
 from clawdeploy_common.feed import FeedWriter
 from clawdeploy_common.jobs import JobQueue
 from clawdeploy_common.outbox import Outbox
+from clawdeploy_common.session import Session
 
 
 class Projection:
     """What a projector may touch: SQL on projection tables, and nothing that leaves the schema."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
 
 
 class UnitOfWork:
     """What a reactor, a request or a step may touch: rows, events and jobs that commit together or not at all."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
         self.outbox = Outbox(session)
         self.jobs = JobQueue(session)

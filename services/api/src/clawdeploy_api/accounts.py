@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from asyncpg import IntegrityConstraintViolationError
 from sqlalchemy import DateTime, Uuid, bindparam, text
-from sqlalchemy.exc import IntegrityError
 
 from clawdeploy_api import catalogue
 from clawdeploy_api.errors import AccountNotFound, ExternalIdTaken
@@ -77,7 +77,7 @@ async def add(uow: UnitOfWork, new: NewAccount, *, account_id: UUID | None = Non
     }
     try:
         added = await uow.session.scalar(_ADD, values)
-    except IntegrityError as error:
+    except IntegrityConstraintViolationError as error:
         raise ExternalIdTaken(f"external_id {new.external_id}") from error
     if added is not None:
         uow.outbox.add(AccountCreated(plan=plan.id), key=account_id, account_id=account_id)

@@ -71,7 +71,7 @@ class ApiKeys:
     """Looks keys up; what was found is remembered for three seconds, so that long a revoked key still opens."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.owner.execution_options(isolation_level="AUTOCOMMIT")  # one round trip instead of three
+        self._pool = database.owner
         self._known: dict[bytes, tuple[float, Person]] = {}
 
     async def find(self, key: str) -> Person | None:
@@ -89,7 +89,7 @@ class ApiKeys:
         self._known.clear()
 
     async def _look_up(self, hashed: bytes) -> Person | None:
-        async with self._engine.connect() as connection:
+        async with self._pool.autocommit() as connection:
             row = (await connection.execute(_FIND, {"hash": hashed})).one_or_none()
         if row is None or not hmac.compare_digest(row.key_hash, hashed):
             return None

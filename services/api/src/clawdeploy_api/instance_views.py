@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, Text, Uuid, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
+
+from clawdeploy_common.session import Session
 
 Values = Mapping[str, Any]
 _TIME = DateTime(timezone=True)
@@ -55,7 +56,7 @@ _APPLIED = _written("applied_config")
 _HEALTH = _written("process, channel, health_detail, health_at, health_lifecycle_version")
 
 
-async def _write(session: AsyncSession, statement: Any, rows: Sequence[Values]) -> None:
+async def _write(session: Session, statement: Any, rows: Sequence[Values]) -> None:
     if rows:
         await session.execute(statement, list(rows))
 
@@ -70,62 +71,62 @@ def state(name: str, *, version: int, at: datetime) -> dict[str, Any]:
     return {"state": name, "state_version": version, "state_at": at}
 
 
-async def deployed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def deployed(session: Session, rows: Sequence[Values]) -> None:
     """An instance was deployed and verified."""
     await _write(session, _DEPLOYED, rows)
 
 
-async def failed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def failed(session: Session, rows: Sequence[Values]) -> None:
     """What was to end in a running agent did not."""
     await _write(session, _FAILED, rows)
 
 
-async def cancelled(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def cancelled(session: Session, rows: Sequence[Values]) -> None:
     """A deployment was cancelled; an instance that still has its server (the deployment never began) is what it was."""
     await _write(session, _CANCELLED, rows)
 
 
-async def settled(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def settled(session: Session, rows: Sequence[Values]) -> None:
     """An operation ended well: its instance is what the operation was for, if nothing said so before."""
     await _write(session, _SETTLED, rows)
 
 
-async def started(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def started(session: Session, rows: Sequence[Values]) -> None:
     """A process is up."""
     await _write(session, _STARTED, rows)
     await _write(session, _STARTED_AT, [row for row in rows if row["endpoint"]])
 
 
-async def stopped(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def stopped(session: Session, rows: Sequence[Values]) -> None:
     """A process is down because somebody asked."""
     await _write(session, _STOPPED, rows)
 
 
-async def server_created(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def server_created(session: Session, rows: Sequence[Values]) -> None:
     """A provider accepted a server."""
     await _write(session, _CREATED, rows)
 
 
-async def server_destroyed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def server_destroyed(session: Session, rows: Sequence[Values]) -> None:
     """A server is gone; a newer one is not touched."""
     await _write(session, _GONE, rows)
 
 
-async def server_changed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def server_changed(session: Session, rows: Sequence[Values]) -> None:
     """The inventory saw a server in another state."""
     await _write(session, _CHANGED, rows)
 
 
-async def destroyed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def destroyed(session: Session, rows: Sequence[Values]) -> None:
     """Nothing is left."""
     await _write(session, _DESTROYED, rows)
 
 
-async def config_applied(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def config_applied(session: Session, rows: Sequence[Values]) -> None:
     """A configuration version is live."""
     await _write(session, _APPLIED, rows)
 
 
-async def health_changed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def health_changed(session: Session, rows: Sequence[Values]) -> None:
     """What monitor saw; whether it still counts is decided when it is read (law 9)."""
     await _write(session, _HEALTH, rows)

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncSession
+
+from clawdeploy_common.session import Session
 
 Values = Mapping[str, Any]
 _TIME = DateTime(timezone=True)
@@ -43,21 +44,21 @@ _USED = text(
 ).bindparams(bindparam("account_id", type_=Uuid))
 
 
-async def prices_published(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def prices_published(session: Session, rows: Sequence[Values]) -> None:
     """A version of the price book."""
     await session.execute(_PRICES, list(rows))
 
 
-async def meter_opened(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def meter_opened(session: Session, rows: Sequence[Values]) -> None:
     """Metering of a server began."""
     await session.execute(_OPENED, list(rows))
 
 
-async def meter_closed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def meter_closed(session: Session, rows: Sequence[Values]) -> None:
     """Metering of a server ended; the amounts are final."""
     await session.execute(_CLOSED, list(rows))
 
 
-async def usage_recorded(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def usage_recorded(session: Session, rows: Sequence[Values]) -> None:
     """LLM usage of a window; each event is added once (law 2)."""
     await session.execute(_USED, list(rows))

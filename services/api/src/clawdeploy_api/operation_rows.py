@@ -66,4 +66,4 @@ async def require_instance(uow: UnitOfWork, account_id: UUID, instance_id: UUID)
 
 
 def _operation(row: Any) -> Operation:
-    return Operation.model_validate({**row._mapping, "steps": row.steps or []})
+    return Operation.model_validate({**dict(row), "steps": row.steps or []})

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import DateTime, Text, Uuid, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
+
+from clawdeploy_common.session import Session
 
 Values = Mapping[str, Any]
 _TIME = DateTime(timezone=True)
@@ -46,14 +47,14 @@ _ENDED = text(
 ).bindparams(bindparam("account_id", type_=Uuid), bindparam("error", type_=Text), bindparam("at", type_=_TIME))
 
 
-async def started(session: AsyncSession, rows: Sequence[Values], steps: Sequence[Values]) -> None:
+async def started(session: Session, rows: Sequence[Values], steps: Sequence[Values]) -> None:
     """Operations began; their steps are known."""
     await session.execute(_STARTED, list(rows))
     if steps:
         await session.execute(_PLANNED, list(steps))
 
 
-async def step_changed(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def step_changed(session: Session, rows: Sequence[Values]) -> None:
     """Steps began, ended, failed or were undone; the first undone one says that the operation is undoing."""
     await session.execute(_STEP, list(rows))
     undoing = [{"id": row["id"]} for row in rows if row["state"] == "compensated"]
@@ -61,6 +62,6 @@ async def step_changed(session: AsyncSession, rows: Sequence[Values]) -> None:
         await session.execute(_COMPENSATING, undoing)
 
 
-async def ended(session: AsyncSession, rows: Sequence[Values]) -> None:
+async def ended(session: Session, rows: Sequence[Values]) -> None:
     """Operations ended, one way or another."""
     await session.execute(_ENDED, list(rows))

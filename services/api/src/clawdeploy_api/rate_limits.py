@@ -50,7 +50,7 @@ class RateLimits:
     """Admits requests, or says when to come again."""
 
     def __init__(self, database: Database, *, mutations_per_minute: int, deploys_per_minute: int) -> None:
-        self._engine = database.owner.execution_options(isolation_level="AUTOCOMMIT")
+        self._pool = database.owner
         self.mutations = Limit(kind="mutations", per_minute=mutations_per_minute)
         self.deploys = Limit(kind="deploys", per_minute=deploys_per_minute)
 
@@ -64,7 +64,7 @@ class RateLimits:
             "steps": [limit.step for limit in effective.values()],
             "spans": [SPAN] * len(effective),
         }
-        async with self._engine.connect() as connection:
+        async with self._pool.autocommit() as connection:
             ahead: dict[str, timedelta] = {r.key: r.ahead for r in await connection.execute(_ADMIT, values)}
             for key, limit in effective.items():
                 if key not in ahead:
@@ -74,7 +74,7 @@ class RateLimits:
 
     async def forget(self) -> None:
         """Delete the rows that no longer limit anybody."""
-        async with self._engine.connect() as connection:
+        async with self._pool.autocommit() as connection:
             await connection.execute(_FORGET)
 
 

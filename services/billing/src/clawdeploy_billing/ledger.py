@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from clawdeploy_billing.metrics import METERED, MICROS
 from clawdeploy_billing.models import LedgerLine, LlmKey, ServerMeter
+from clawdeploy_common import rows
+from clawdeploy_common.clock import utc_now
+from clawdeploy_common.session import Session
 
 CURRENCY = "USD"
 Book = Literal["cost", "charge"]
@@ -39,7 +40,7 @@ class Period:
     event_ids: Sequence[UUID]
 
 
-def book(session: AsyncSession, meter: ServerMeter | LlmKey, entries: Sequence[Entry], period: Period) -> None:
+async def book(session: Session, meter: ServerMeter | LlmKey, entries: Sequence[Entry], period: Period) -> None:
     """Add lines for a meter whose row the caller has locked.
 
     Lines are numbered per meter, and (meter, book, number) is unique: two transactions that book the same cannot both commit.
@@ -51,9 +52,10 @@ def book(session: AsyncSession, meter: ServerMeter | LlmKey, entries: Sequence[E
     of_server = isinstance(meter, ServerMeter)
     kind = "adjustment" if of_server and meter.lines else "usage"
     meter.lines += 1
+    lines: list[LedgerLine] = []
     for entry in entries:
         METERED.labels(entry.book, "server" if of_server else "llm_key").inc(max(0, entry.micros) / MICROS)
-        session.add(
+        lines.append(
             LedgerLine(
                 account_id=meter.account_id,
                 instance_id=meter.instance_id,
@@ -70,5 +72,7 @@ def book(session: AsyncSession, meter: ServerMeter | LlmKey, entries: Sequence[E
                 period_start=period.start,
                 period_end=period.end,
                 event_ids=list(period.event_ids),
+                booked_at=utc_now(),
             )
         )
+    await rows.add_all(session, lines)

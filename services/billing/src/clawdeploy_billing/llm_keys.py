@@ -11,6 +11,7 @@ from clawdeploy_billing.ledger import Entry, Period
 from clawdeploy_billing.models import LlmKey
 from clawdeploy_billing.openrouter import Reading
 from clawdeploy_billing.usage import Judgement, Verdict, is_final, judge
+from clawdeploy_common import rows
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.ids import named_id
 from clawdeploy_common.work import UnitOfWork
@@ -30,7 +31,8 @@ async def minted(uow: UnitOfWork, event: LlmKeyMinted, *, account_id: UUID) -> N
     """Open a key's meter. A key is minted once; the first word holds."""
     if await repository.find_key(uow.session, event.key_hash, account_id=account_id) is not None:
         return
-    uow.session.add(
+    await rows.add(
+        uow.session,
         LlmKey(
             key_hash=event.key_hash,
             meter_id=named_id(f"clawdeploy:llm-key-meter:{event.key_hash}"),
@@ -41,8 +43,9 @@ async def minted(uow: UnitOfWork, event: LlmKeyMinted, *, account_id: UUID) -> N
             minted_event_id=uow.cause.id,
             highest_micros=0,
             lines=0,
+            lease_token=0,
             next_read_at=min(event.minted_at, utc_now()),
-        )
+        ),
     )
 
 
@@ -53,10 +56,11 @@ async def revoked(uow: UnitOfWork, event: LlmKeyRevoked, *, account_id: UUID) ->
         return
     key.revoked_at, key.revoked_event_id = event.revoked_at, uow.cause.id
     key.next_read_at = min(key.next_read_at, event.revoked_at)
+    await rows.save(uow.session, key)
 
 
 async def book_reading(uow: UnitOfWork, key: LlmKey, reading: Reading, *, grace: timedelta) -> Judgement:
-    """Book what a reading adds; the key's row must be locked. Closes the meter when this was its last reading.
+    """Book what a reading adds; the key's row must be locked, and saved by the caller. Closes the meter when this was its last reading.
 
     A window is priced as agreed when it began. A lower figure books nothing and closes nothing.
     """
@@ -66,7 +70,7 @@ async def book_reading(uow: UnitOfWork, key: LlmKey, reading: Reading, *, grace:
     found = judge(reading.cumulative_micros, highest_micros=key.highest_micros, charge_percent=price.llm_charge_percent)
     match found.verdict:
         case Verdict.USAGE:
-            _book(uow, key, reading, found, _Window(start=window_start, price_version=price.version))
+            await _book(uow, key, reading, found, _Window(start=window_start, price_version=price.version))
         case Verdict.ANOMALY:
             _report(uow, key, reading)
         case Verdict.NOTHING_NEW:
@@ -87,7 +91,7 @@ def close(key: LlmKey, *, reason: str, reading: Reading | None = None) -> None:
     log.info("llm_key.closed", key_hash=key.key_hash, reason=reason, usage_micros=key.highest_micros)
 
 
-def _book(uow: UnitOfWork, key: LlmKey, reading: Reading, found: Judgement, window: _Window) -> None:
+async def _book(uow: UnitOfWork, key: LlmKey, reading: Reading, found: Judgement, window: _Window) -> None:
     event = UsageRecorded(
         meter_id=key.meter_id,
         key_hash=key.key_hash,
@@ -107,7 +111,7 @@ def _book(uow: UnitOfWork, key: LlmKey, reading: Reading, found: Judgement, wind
     )
     cost = Entry(book="cost", quantity=found.cost_micros, micros=found.cost_micros)
     charge = Entry(book="charge", quantity=found.cost_micros, micros=found.charge_micros)
-    ledger.book(uow.session, key, [cost, charge], period)
+    await ledger.book(uow.session, key, [cost, charge], period)
     key.highest_micros = reading.cumulative_micros
     key.last_usage_at = reading.read_at
 

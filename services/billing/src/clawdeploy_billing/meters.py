@@ -7,23 +7,24 @@ from clawdeploy_billing.ledger import Entry, Period
 from clawdeploy_billing.metering import Amounts, Segment, amounts
 from clawdeploy_billing.models import Server, ServerMeter
 from clawdeploy_billing.rounding import rule_of
+from clawdeploy_common import rows
 from clawdeploy_common.events import Event
 from clawdeploy_common.ids import named_id
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.billing import MeterClosed, MeterOpened
 
 
-def keep(uow: UnitOfWork, server: Server, segment: Segment, meter: ServerMeter | None) -> None:
+async def keep(uow: UnitOfWork, server: Server, segment: Segment, meter: ServerMeter | None) -> None:
     """Make one meter what a segment says: open it, give it other rates, close it, or correct what it was closed with."""
     fresh = meter is None
     if meter is None:
         meter = _new(server, segment)
-        uow.session.add(meter)
     rates_changed = _rate(meter, segment)
     if meter.until is None and (fresh or (rates_changed and segment.until is None)):
         _emit(uow, server, _opened(meter))
     if segment.until is not None:
-        _close(uow, server, meter, segment)
+        await _close(uow, server, meter, segment)
+    await (rows.add if fresh else rows.save)(uow.session, meter)
 
 
 def _new(server: Server, segment: Segment) -> ServerMeter:
@@ -51,7 +52,7 @@ def _rate(meter: ServerMeter, segment: Segment) -> bool:
     return before != (rates.cost_micros_per_hour, rates.charge_micros_per_hour)
 
 
-def void(uow: UnitOfWork, server: Server, meter: ServerMeter, last: Segment) -> None:
+async def void(uow: UnitOfWork, server: Server, meter: ServerMeter, last: Segment) -> None:
     """Close a meter that was opened for a time the server, as is known now, did not live to see: it comes to nothing."""
     empty = Segment(
         since=meter.since,
@@ -60,16 +61,17 @@ def void(uow: UnitOfWork, server: Server, meter: ServerMeter, last: Segment) -> 
         price_version=meter.price_version,
         event_ids=last.event_ids,
     )
-    _close(uow, server, meter, empty)
+    await _close(uow, server, meter, empty)
+    await rows.save(uow.session, meter)
 
 
-def _close(uow: UnitOfWork, server: Server, meter: ServerMeter, segment: Segment) -> None:
+async def _close(uow: UnitOfWork, server: Server, meter: ServerMeter, segment: Segment) -> None:
     """Close a meter, or correct a closed one: book the difference to what is booked, and say what it comes to now."""
     due = amounts(segment, accepted_at=server.accepted_at, rule=rule_of(server.provider))
     if meter.until == segment.until and _booked(meter) == due:
         return
     before = _booked(meter)
-    _book(uow, meter, before, due, segment)
+    await _book(uow, meter, before, due, segment)
     meter.until = segment.until
     for name, value in asdict(due).items():
         setattr(meter, name, value)
@@ -86,7 +88,7 @@ def _booked(meter: ServerMeter) -> Amounts:
     )
 
 
-def _book(uow: UnitOfWork, meter: ServerMeter, before: Amounts, due: Amounts, segment: Segment) -> None:
+async def _book(uow: UnitOfWork, meter: ServerMeter, before: Amounts, due: Amounts, segment: Segment) -> None:
     until = segment.until or segment.since
     period = Period(start=segment.since, end=until, price_version=segment.price_version, event_ids=segment.event_ids)
     cost = Entry(
@@ -97,7 +99,7 @@ def _book(uow: UnitOfWork, meter: ServerMeter, before: Amounts, due: Amounts, se
         quantity=due.charge_seconds - before.charge_seconds,
         micros=due.charge_micros - before.charge_micros,
     )
-    ledger.book(uow.session, meter, [cost, charge], period)
+    await ledger.book(uow.session, meter, [cost, charge], period)
 
 
 def _opened(meter: ServerMeter) -> MeterOpened:

@@ -5,14 +5,15 @@ from datetime import datetime
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_billing import repository
 from clawdeploy_billing.ledger import CURRENCY
 from clawdeploy_billing.models import PriceBookRow
 from clawdeploy_billing.pricing import PriceBook, PriceBookVersion, Rates
+from clawdeploy_common import rows
 from clawdeploy_common.errors import TemporaryError
 from clawdeploy_common.ids import named_id
+from clawdeploy_common.session import Session
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.billing import Price, PriceBookPublished
 
@@ -26,11 +27,11 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('clawdeploy.price_book'))")
 async def publish(uow: UnitOfWork, *, prices: Sequence[Price], llm_charge_percent: int, now: datetime) -> int | None:
     """Add the next version when these prices are not the newest ones; the new version, or None. Replicas wait for each other."""
     await uow.session.execute(_LOCK)
-    rows = await repository.price_book_rows(uow.session)
+    found = await repository.price_book_rows(uow.session)
     wanted = _canonical(prices)
-    if rows and rows[-1].prices == wanted and rows[-1].llm_charge_percent == llm_charge_percent:
+    if found and found[-1].prices == wanted and found[-1].llm_charge_percent == llm_charge_percent:
         return None
-    version = rows[-1].version + 1 if rows else 1
+    version = found[-1].version + 1 if found else 1
     event = PriceBookPublished(
         version=version,
         currency=CURRENCY,
@@ -39,7 +40,8 @@ async def publish(uow: UnitOfWork, *, prices: Sequence[Price], llm_charge_percen
         llm_charge_percent=llm_charge_percent,
     )
     event_id = uow.outbox.add(event, key=PRICE_BOOK_ID)
-    uow.session.add(
+    await rows.add(
+        uow.session,
         PriceBookRow(
             version=version,
             valid_from=now,
@@ -47,18 +49,18 @@ async def publish(uow: UnitOfWork, *, prices: Sequence[Price], llm_charge_percen
             prices=wanted,
             llm_charge_percent=llm_charge_percent,
             event_id=event_id,
-        )
+        ),
     )
     log.info("price_book.published", version=version, prices=len(wanted), llm_charge_percent=llm_charge_percent)
     return version
 
 
-async def load(session: AsyncSession) -> PriceBook:
+async def load(session: Session) -> PriceBook:
     """The price book; raises TemporaryError before its first version is published."""
-    rows = await repository.price_book_rows(session)
-    if not rows:
+    found = await repository.price_book_rows(session)
+    if not found:
         raise TemporaryError("the price book is not published yet", retry_after=1)
-    return PriceBook([_version(row) for row in rows])
+    return PriceBook([_version(row) for row in found])
 
 
 def _canonical(prices: Sequence[Price]) -> list[dict[str, object]]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from clawdeploy_billing import llm_keys
+from clawdeploy_billing import llm_keys, repository
 from clawdeploy_billing.metrics import KEY_READINGS
 from clawdeploy_billing.models import LlmKey
 from clawdeploy_billing.openrouter import (
@@ -25,6 +25,7 @@ from clawdeploy_billing.openrouter import (
     Reading,
 )
 from clawdeploy_billing.usage import next_reading
+from clawdeploy_common import rows
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import ClawDeployError
@@ -88,8 +89,8 @@ class UsageReader:
 
     async def _claim(self) -> Claims:
         async with self._database.connection() as connection:
-            rows = await connection.execute(_CLAIM, {"lease": _LEASE, "batch": BATCH})
-            return {row.key_hash: row.lease_token for row in rows}
+            found = await connection.execute(_CLAIM, {"lease": _LEASE, "batch": BATCH})
+            return {row.key_hash: row.lease_token for row in found}
 
     async def _read(self, hashes: Sequence[str]) -> dict[str, Outcome]:
         """An outcome for each key; few are read one by one, many from the list, and what the list lacks one by one again."""
@@ -124,8 +125,7 @@ class UsageReader:
 
     async def _book(self, claims: Claims, outcomes: Mapping[str, Outcome]) -> None:
         async with self._database.transaction() as unit:
-            query = select(LlmKey).where(LlmKey.key_hash.in_(list(claims))).order_by(LlmKey.key_hash).with_for_update()
-            for key in (await unit.session.execute(query)).scalars():
+            for key in await repository.lock_keys(unit.session, list(claims)):
                 if key.lease_token != claims[key.key_hash] or key.closed_at is not None:
                     continue
                 key.lease_until = None
@@ -134,6 +134,7 @@ class UsageReader:
                     await self._book_one(unit, key, outcome)
                 else:
                     self._put_off(key, outcome)
+                await rows.save(unit.session, key)
         failed = Counter(outcome.code for outcome in outcomes.values() if isinstance(outcome, ClawDeployError))
         if failed:
             log.warning("llm_keys.not_read", **failed)

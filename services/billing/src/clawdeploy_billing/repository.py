@@ -4,66 +4,87 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
 
 from clawdeploy_billing.models import Instance, LlmKey, PriceBookRow, Server, ServerMeter
+from clawdeploy_common import rows
+from clawdeploy_common.session import Session
+
+_KNOW = text("INSERT INTO instances (id, account_id) VALUES (:id, :account) ON CONFLICT DO NOTHING")
+_KNOW_ALL = text(
+    "INSERT INTO instances (id, account_id) SELECT * FROM unnest(:ids, :accounts) ON CONFLICT DO NOTHING"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("accounts", type_=ARRAY(Uuid)))
+_LOCK = rows.selecting(Instance, "WHERE id = :id AND account_id = :account FOR UPDATE")
+_LOCK_ALL = text("SELECT id FROM instances WHERE id = ANY(:ids) ORDER BY id FOR UPDATE").bindparams(
+    bindparam("ids", type_=ARRAY(Uuid))
+)
+_SERVER = rows.selecting(Server, "WHERE id = :id AND account_id = :account")
+_SERVERS = rows.selecting(
+    Server,
+    "WHERE instance_id = :instance AND account_id = :account AND (:operation IS NULL OR operation_id = :operation) "
+    "ORDER BY accepted_at, id",
+    operation=Uuid,
+)
+_OPEN_SERVERS = rows.selecting(
+    Server, "WHERE destroyed_at IS NULL AND (:after IS NULL OR id > :after) ORDER BY id LIMIT :limit", after=Uuid
+)
+_METERS = rows.selecting(ServerMeter, "WHERE server_id = :server AND account_id = :account")
+_KEY = rows.selecting(LlmKey, "WHERE key_hash = :hash AND account_id = :account FOR UPDATE")
+_KEYS = rows.selecting(LlmKey, "WHERE key_hash = ANY(:hashes) ORDER BY key_hash FOR UPDATE", hashes=ARRAY(Text))
+_PRICE_BOOKS = rows.selecting(PriceBookRow, "ORDER BY version")
 
 
-async def lock_instance(session: AsyncSession, instance_id: UUID, *, account_id: UUID) -> Instance:
+async def lock_instance(session: Session, instance_id: UUID, *, account_id: UUID) -> Instance:
     """The instance, made when it is not known, locked until the transaction ends."""
-    new = insert(Instance).values(id=instance_id, account_id=account_id).on_conflict_do_nothing()
-    await session.execute(new)
-    query = select(Instance).where(Instance.id == instance_id, Instance.account_id == account_id).with_for_update()
-    return (await session.execute(query.execution_options(populate_existing=True))).scalar_one()
+    await session.execute(_KNOW, {"id": instance_id, "account": account_id})
+    (instance,) = await rows.select(session, Instance, _LOCK, id=instance_id, account=account_id)
+    return instance
 
 
-async def lock_instances(session: AsyncSession, accounts: Mapping[UUID, UUID]) -> None:
+async def lock_instances(session: Session, accounts: Mapping[UUID, UUID]) -> None:
     """Make and lock several instances (each with its account) in the order of their ids."""
     if not accounts:
         return
-    values = [{"id": instance_id, "account_id": accounts[instance_id]} for instance_id in sorted(accounts)]
-    await session.execute(insert(Instance).values(values).on_conflict_do_nothing())
-    await session.execute(select(Instance.id).where(Instance.id.in_(accounts)).order_by(Instance.id).with_for_update())
+    ids = sorted(accounts)
+    await session.execute(_KNOW_ALL, {"ids": ids, "accounts": [accounts[instance_id] for instance_id in ids]})
+    await session.execute(_LOCK_ALL, {"ids": ids})
 
 
-async def find_server(session: AsyncSession, server_id: UUID, *, account_id: UUID) -> Server | None:
+async def find_server(session: Session, server_id: UUID, *, account_id: UUID) -> Server | None:
     """A server of the account."""
-    query = select(Server).where(Server.id == server_id, Server.account_id == account_id)
-    return (await session.execute(query)).scalar_one_or_none()
+    found = await rows.select(session, Server, _SERVER, id=server_id, account=account_id)
+    return found[0] if found else None
 
 
-async def servers_of(
-    session: AsyncSession, instance: Instance, *, operation_id: UUID | None = None
-) -> Sequence[Server]:
+async def servers_of(session: Session, instance: Instance, *, operation_id: UUID | None = None) -> Sequence[Server]:
     """The servers an instance has had, or those one operation created."""
-    query = select(Server).where(Server.instance_id == instance.id, Server.account_id == instance.account_id)
-    if operation_id is not None:
-        query = query.where(Server.operation_id == operation_id)
-    return (await session.execute(query.order_by(Server.accepted_at, Server.id))).scalars().all()
+    return await rows.select(
+        session, Server, _SERVERS, instance=instance.id, account=instance.account_id, operation=operation_id
+    )
 
 
-async def meters_of(session: AsyncSession, server: Server) -> dict[datetime, ServerMeter]:
+async def meters_of(session: Session, server: Server) -> dict[datetime, ServerMeter]:
     """The meters of a server by their beginning."""
-    query = select(ServerMeter).where(ServerMeter.server_id == server.id, ServerMeter.account_id == server.account_id)
-    return {meter.since: meter for meter in (await session.execute(query)).scalars()}
+    found = await rows.select(session, ServerMeter, _METERS, server=server.id, account=server.account_id)
+    return {meter.since: meter for meter in found}
 
 
-async def open_servers(session: AsyncSession, *, after: UUID | None, limit: int) -> Sequence[Server]:
+async def open_servers(session: Session, *, after: UUID | None, limit: int) -> Sequence[Server]:
     """Servers of all accounts that were not destroyed yet, in pages by id."""
-    query = select(Server).where(Server.destroyed_at.is_(None)).order_by(Server.id).limit(limit)
-    if after is not None:
-        query = query.where(Server.id > after)
-    return (await session.execute(query)).scalars().all()
+    return await rows.select(session, Server, _OPEN_SERVERS, after=after, limit=limit)
 
 
-async def find_key(session: AsyncSession, key_hash: str, *, account_id: UUID) -> LlmKey | None:
+async def find_key(session: Session, key_hash: str, *, account_id: UUID) -> LlmKey | None:
     """The meter of an account's key, locked."""
-    query = select(LlmKey).where(LlmKey.key_hash == key_hash, LlmKey.account_id == account_id).with_for_update()
-    return (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
+    found = await rows.select(session, LlmKey, _KEY, hash=key_hash, account=account_id)
+    return found[0] if found else None
 
 
-async def price_book_rows(session: AsyncSession) -> Sequence[PriceBookRow]:
+async def lock_keys(session: Session, hashes: Sequence[str]) -> Sequence[LlmKey]:
+    """The meters of keys, locked in the order of their hashes."""
+    return await rows.select(session, LlmKey, _KEYS, hashes=hashes)
+
+
+async def price_book_rows(session: Session) -> Sequence[PriceBookRow]:
     """Every version of the price book, oldest first."""
-    return (await session.execute(select(PriceBookRow).order_by(PriceBookRow.version))).scalars().all()
+    return await rows.select(session, PriceBookRow, _PRICE_BOOKS)

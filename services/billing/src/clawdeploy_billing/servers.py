@@ -12,6 +12,7 @@ import structlog
 from clawdeploy_billing import meters, price_books, repository
 from clawdeploy_billing.metering import Moment, Outcome, ServerFacts, segments
 from clawdeploy_billing.models import Instance, Server
+from clawdeploy_common import rows
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import ServerCreated, ServerDestroyed
 
@@ -34,8 +35,7 @@ async def accept(uow: UnitOfWork, event: ServerCreated, *, account_id: UUID) -> 
         accepted_at=event.accepted_at,
         accepted_event_id=uow.cause.id,
     )
-    uow.session.add(server)
-    await uow.session.flush()
+    await rows.add(uow.session, server)
     await settle(uow, instance, server)
 
 
@@ -47,6 +47,7 @@ async def destroyed(uow: UnitOfWork, event: ServerDestroyed, *, account_id: UUID
         log.info("server.destroyed_without_meter", server_id=str(event.server_id), known=server is not None)
         return
     server.destroyed_at, server.destroyed_event_id = event.destroyed_at, uow.cause.id
+    await rows.save(uow.session, server)
     await settle(uow, instance, server)
 
 
@@ -56,6 +57,7 @@ async def deployed(uow: UnitOfWork, operation_id: UUID, outcome: Outcome, *, acc
     for server in await repository.servers_of(uow.session, instance, operation_id=operation_id):
         if server.outcome is None:
             server.outcome, server.outcome_event_id = outcome, uow.cause.id
+            await rows.save(uow.session, server)
             await settle(uow, instance, server)
 
 
@@ -65,6 +67,7 @@ async def destroy_requested(uow: UnitOfWork, requested_at: datetime, *, account_
     if instance.destroy_requested_at is not None:
         return
     instance.destroy_requested_at, instance.destroy_event_id = requested_at, uow.cause.id
+    await rows.save(uow.session, instance)
     for server in await repository.servers_of(uow.session, instance):
         await settle(uow, instance, server)
 
@@ -75,9 +78,9 @@ async def settle(uow: UnitOfWork, instance: Instance, server: Server) -> None:
     wanted = segments(facts_of(server, instance), book)
     known = await repository.meters_of(uow.session, server)
     for segment in wanted:
-        meters.keep(uow, server, segment, known.get(segment.since))
+        await meters.keep(uow, server, segment, known.get(segment.since))
     for since in sorted(known.keys() - {segment.since for segment in wanted}):
-        meters.void(uow, server, known[since], wanted[-1])
+        await meters.void(uow, server, known[since], wanted[-1])
 
 
 def facts_of(server: Server, instance: Instance) -> ServerFacts:

@@ -31,8 +31,9 @@ async def _settle_page(database: Database, after: UUID | None) -> UUID | None:
     """Settle one page of open servers; the last one's id, None at the end."""
     async with database.transaction() as unit:
         page = await repository.open_servers(unit.session, after=after, limit=_PAGE)
-        for server in sorted(page, key=lambda s: s.instance_id):
-            instance = await repository.lock_instance(unit.session, server.instance_id, account_id=server.account_id)
-            await unit.session.refresh(server)
-            await servers.settle(unit, instance, server)
+        for seen in sorted(page, key=lambda s: s.instance_id):
+            instance = await repository.lock_instance(unit.session, seen.instance_id, account_id=seen.account_id)
+            server = await repository.find_server(unit.session, seen.id, account_id=seen.account_id)
+            if server is not None:
+                await servers.settle(unit, instance, server)
     return page[-1].id if page else None

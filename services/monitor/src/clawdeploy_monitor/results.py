@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import insert, select
+from sqlalchemy import ARRAY, Uuid
 
+from clawdeploy_common import rows
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
 from clawdeploy_common.outages import is_outage
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 BATCH = 500
 MOST_WAITING = 20_000
 _FLUSH_S = 0.1
+_LOCK = rows.selecting(Watch, "WHERE instance_id = ANY(:instances) FOR UPDATE SKIP LOCKED", instances=ARRAY(Uuid))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +79,18 @@ class ResultWriter:
             await asyncio.sleep(1)
 
     async def _write(self, unit: UnitOfWork, results: dict[object, Result]) -> None:
-        query = select(Watch).where(Watch.instance_id.in_(list(results))).with_for_update(skip_locked=True)
-        current = 0
-        observations: list[dict[str, object]] = []
-        for watch in (await unit.session.execute(query)).scalars():
+        current: list[Watch] = []
+        observations: list[Observation] = []
+        for watch in await rows.select(unit.session, Watch, _LOCK, instances=list(results)):
             result = results[watch.instance_id]
             if watch.lifecycle_version != result.target.lifecycle_version or watch.next_probe_at is None:
                 continue
-            current += 1
+            current.append(watch)
             observations.append(_observation(result))
             self._judge(unit, watch, result.probed)
-        RESULTS_DISCARDED.labels("outdated").inc(len(results) - current)
-        if observations:
-            await unit.session.execute(insert(Observation), observations)
+        RESULTS_DISCARDED.labels("outdated").inc(len(results) - len(current))
+        await rows.save(unit.session, *current)
+        await rows.add_all(unit.session, observations)
 
     def _judge(self, unit: UnitOfWork, watch: Watch, probed: Probed) -> None:
         before = remembered(
@@ -112,16 +113,16 @@ def recovered(before: Health, after: Health) -> bool:
     return after.process is ProcessHealth.HEALTHY and before.process is not ProcessHealth.HEALTHY
 
 
-def _observation(result: Result) -> dict[str, object]:
+def _observation(result: Result) -> Observation:
     target, probed = result.target, result.probed
-    return {
-        "instance_id": target.instance_id,
-        "account_id": target.account_id,
-        "lifecycle_version": target.lifecycle_version,
-        "observed_at": probed.at,
-        "alive": probed.alive,
-        "latency_ms": probed.latency_ms,
-        "detail": probed.detail,
-        "channel": probed.channel,
-        "server_state": probed.server_state,
-    }
+    return Observation(
+        instance_id=target.instance_id,
+        account_id=target.account_id,
+        lifecycle_version=target.lifecycle_version,
+        observed_at=probed.at,
+        alive=probed.alive,
+        latency_ms=probed.latency_ms,
+        detail=probed.detail,
+        channel=probed.channel,
+        server_state=probed.server_state,
+    )

@@ -14,9 +14,12 @@ _BATCH = 5_000
 _EVERY_S = 600
 _DELETE = text(
     """
-    DELETE FROM observations WHERE id IN (
-        SELECT id FROM observations WHERE observed_at < clock_timestamp() - CAST(:kept AS interval)
-        ORDER BY observed_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+    WITH gone AS (
+        DELETE FROM observations WHERE id IN (
+            SELECT id FROM observations WHERE observed_at < clock_timestamp() - CAST(:kept AS interval)
+            ORDER BY observed_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+        RETURNING id)
+    SELECT count(*) FROM gone
     """
 )
 
@@ -39,5 +42,4 @@ class Retention:
     async def delete_batch(self) -> int:
         """Delete one batch; how many rows went."""
         async with self._database.connection() as connection:
-            result = await connection.execute(_DELETE, {"kept": self._kept, "batch": _BATCH})
-            return result.rowcount
+            return await connection.scalar(_DELETE, {"kept": self._kept, "batch": _BATCH})

@@ -4,15 +4,16 @@ While an operation is active the instance is expected to change, so nothing is p
 when it ends, the provider's latest view is judged.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import text
 
+from clawdeploy_common import rows
 from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.health import ChannelHealth, InstanceDrifted, InstanceHealthChanged, ProcessHealth
@@ -22,6 +23,13 @@ from clawdeploy_monitor.models import Watch
 
 log = structlog.get_logger()
 
+_KNOW = text(
+    """
+    INSERT INTO watches (instance_id, account_id, lifecycle_version) VALUES (:instance, :account, :version)
+    ON CONFLICT DO NOTHING
+    """
+)
+_LOCK = rows.selecting(Watch, "WHERE instance_id = :instance FOR UPDATE")
 AWAY_STATES = LOST_STATES | {ServerState.OFF}
 """What the provider may say of a server that is expected to run, and is not."""
 
@@ -36,21 +44,17 @@ class ServerSeen:
     detail: str | None = None
 
 
-async def watch_of(uow: UnitOfWork) -> Watch:
-    """The watch of the instance an event tells of, made when there is none, locked, knowing the event's version."""
+@asynccontextmanager
+async def watched(uow: UnitOfWork) -> AsyncGenerator[Watch]:
+    """The watch of the instance an event tells of, made when there is none, locked, knowing the event's version; saved at the end."""
     cause = uow.cause
     if cause.account_id is None:
         raise PermanentError(f"{cause.type} names no account")
-    new = insert(Watch).values(instance_id=cause.key, account_id=cause.account_id, lifecycle_version=cause.version)
-    await uow.session.execute(new.on_conflict_do_nothing())
-    watch = await _locked(uow.session, cause.key)
+    await uow.session.execute(_KNOW, {"instance": cause.key, "account": cause.account_id, "version": cause.version})
+    (watch,) = await rows.select(uow.session, Watch, _LOCK, instance=cause.key)
     watch.lifecycle_version = max(watch.lifecycle_version, cause.version)
-    return watch
-
-
-async def _locked(session: AsyncSession, instance_id: UUID) -> Watch:
-    query = select(Watch).where(Watch.instance_id == instance_id).with_for_update()
-    return (await session.execute(query.execution_options(populate_existing=True))).scalar_one()
+    yield watch
+    await rows.save(uow.session, watch)
 
 
 def operation_started(watch: Watch, operation_id: UUID) -> None:

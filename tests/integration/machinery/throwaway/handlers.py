@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, insert, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
 from tests.integration.machinery.throwaway.events import Counted, Echoed
-from tests.integration.machinery.throwaway.models import reactions
+from tests.integration.machinery.throwaway.models import INSERT_REACTION
 
 from clawdeploy_common.errors import PermanentError, TemporaryError
 from clawdeploy_common.events import Envelope
 from clawdeploy_common.handlers import Projectors, Reactors, Received
+from clawdeploy_common.session import Session
 from clawdeploy_common.work import Projection, UnitOfWork
 
 _TALLY = text(
@@ -42,7 +42,7 @@ class Handlers:
     cured: bool = False
     reactor_calls: int = 0
     current: UUID | None = None
-    session: AsyncSession | None = None
+    session: Session | None = None
     before_reaction: Callable[[], Awaitable[None]] | None = None
     projectors: Projectors = field(default_factory=Projectors)
     reactors: Reactors = field(default_factory=Reactors)
@@ -74,7 +74,7 @@ class Handlers:
         if self.before_reaction:
             await self.before_reaction()
         cause = uow.cause
-        await uow.session.execute(insert(reactions).values(key=cause.key, version=cause.version, note="counted"))
+        await uow.session.execute(INSERT_REACTION, {"key": cause.key, "version": cause.version, "note": "counted"})
         self.swallow(event, kind="reactor")
         if self.echoes:
             uow.outbox.add(Echoed(amount=event.amount), key=cause.key)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, MetaData, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Identity, MetaData, Table, Text, Uuid, text
 
 from clawdeploy_common.feed import add_feed_tables
 from clawdeploy_common.tables import OWNED, PROJECTION, add_common_tables
@@ -29,5 +29,6 @@ reactions = Table(
     Column("note", Text, nullable=False),
     info=OWNED,
 )
+INSERT_REACTION = text("INSERT INTO reactions (key, version, note) VALUES (:key, :version, :note)")
 
 Row = Any

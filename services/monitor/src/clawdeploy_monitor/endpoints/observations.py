@@ -5,12 +5,18 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from sqlalchemy import select
+from sqlalchemy import text
 
 from clawdeploy_common.database import Database
 from clawdeploy_common.internal import Caller
 from clawdeploy_events.health import ChannelHealth, ProcessHealth
-from clawdeploy_monitor.models import Watch
+
+_LATEST = text(
+    """
+    SELECT instance_id, process, channel, detail, observed_at, lifecycle_version FROM watches
+    WHERE account_id = :account AND observed_at IS NOT NULL AND expected <> 'gone'
+    """
+)
 
 
 class ObservationView(BaseModel):
@@ -36,16 +42,8 @@ def observations_router(database: Database) -> APIRouter:
 
     @router.get("/observations")
     async def list_observations(caller: Caller) -> ObservationList:
-        query = select(
-            Watch.instance_id,
-            Watch.process,
-            Watch.channel,
-            Watch.detail,
-            Watch.observed_at,
-            Watch.lifecycle_version,
-        ).where(Watch.account_id == caller.account_id, Watch.observed_at.is_not(None), Watch.expected != "gone")
         async with database.web_transaction(caller.account_id) as unit:
-            rows = (await unit.session.execute(query)).mappings()
+            rows = (await unit.session.execute(_LATEST, {"account": caller.account_id})).mappings()
             return ObservationList(items=[ObservationView.model_validate(dict(row)) for row in rows])
 
     return router

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Text, Uuid, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.ids import new_id
+from clawdeploy_common.session import Session
 from clawdeploy_events.lifecycle import OperationStepChanged, StepState
 from clawdeploy_provisioner.operations.facts import OperationFacts
 
@@ -113,79 +113,79 @@ _OUTPUT = text(
 )
 
 
-async def claim(session: AsyncSession, *, lease_s: float, per_provider: int) -> Any | None:
+async def claim(session: Session, *, lease_s: float, per_provider: int) -> Any | None:
     """Take the next due operation; accounts with fewer running ones come first."""
     await session.execute(_TAKE_CLAIM_LOCK, {"lock": _CLAIM_LOCK})
     return (await session.execute(_CLAIM, {"lease": lease_s, "per_provider": per_provider})).one_or_none()
 
 
-async def renew(session: AsyncSession, operation_id: UUID, token: int, *, lease_s: float, elapsed_s: int) -> Any | None:
+async def renew(session: Session, operation_id: UUID, token: int, *, lease_s: float, elapsed_s: int) -> Any | None:
     """Extend the lease and charge the time to the operation's patience: its new state, None when the lease is lost."""
     values = {"id": operation_id, "token": token, "lease": lease_s, "elapsed": elapsed_s}
     return (await session.execute(_RENEW, values)).one_or_none()
 
 
-async def hold(session: AsyncSession, operation_id: UUID, token: int) -> bool:
+async def hold(session: Session, operation_id: UUID, token: int) -> bool:
     """Whether this lease is the current one; the rows stay locked, so it remains so until the transaction ends."""
     return await session.scalar(_HOLD, {"id": operation_id, "token": token}) is not None
 
 
-async def release(session: AsyncSession, operation_id: UUID, token: int, *, delay_s: float) -> None:
+async def release(session: Session, operation_id: UUID, token: int, *, delay_s: float) -> None:
     """Give the operation back, to be claimed again after a delay; its runner has ended all its calls."""
     await session.execute(_RELEASE, {"id": operation_id, "token": token, "delay": delay_s})
 
 
-async def announce_call(session: AsyncSession, operation_id: UUID, position: int, *, seconds: float) -> None:
+async def announce_call(session: Session, operation_id: UUID, position: int, *, seconds: float) -> None:
     """Note that an outside call may take effect until its deadline, and extend the lease beyond it."""
     values = {"id": operation_id, "position": position, "call": new_id(), "seconds": seconds, "margin": CALL_MARGIN_S}
     await session.execute(_CALL, values)
 
 
-async def cut_off(session: AsyncSession, operation_id: UUID, position: int, *, refused: bool) -> None:
+async def cut_off(session: Session, operation_id: UUID, position: int, *, refused: bool) -> None:
     """Note that an announced call is over; when it was ``refused``, for certain without an effect."""
     await session.execute(_CUT_OFF, {"id": operation_id, "position": position, "refused": refused})
 
 
-async def unsettled(session: AsyncSession, instance_id: UUID) -> float | None:
+async def unsettled(session: Session, instance_id: UUID) -> float | None:
     """Seconds until the last call about the instance whose effect is unknown is cut off (negative: since); None without one."""
     seconds = await session.scalar(_UNSETTLED, {"instance": instance_id})
     return None if seconds is None else float(seconds)
 
 
-async def steps(session: AsyncSession, operation_id: UUID) -> Sequence[Any]:
+async def steps(session: Session, operation_id: UUID) -> Sequence[Any]:
     """All steps in order: (position, name, state, attempts)."""
     return (await session.execute(_STEPS, {"id": operation_id})).all()
 
 
-async def begin_step(session: AsyncSession, operation_id: UUID, position: int) -> int | None:
+async def begin_step(session: Session, operation_id: UUID, position: int) -> int | None:
     """Mark a step as running; returns which attempt this is, None when the operation is to end instead."""
     return await session.scalar(_BEGIN, {"id": operation_id, "position": position})
 
 
 async def end_step(
-    session: AsyncSession, operation_id: UUID, position: int, *, state: str, message: str | None = None
+    session: Session, operation_id: UUID, position: int, *, state: str, message: str | None = None
 ) -> None:
     """Mark a step's outcome; patience starts anew."""
     await session.execute(_END, {"id": operation_id, "position": position, "state": state, "message": message})
     await reset_patience(session, operation_id)
 
 
-async def reset_patience(session: AsyncSession, operation_id: UUID) -> None:
+async def reset_patience(session: Session, operation_id: UUID) -> None:
     """Forget the time spent without progress."""
     await session.execute(_PATIENCE, {"id": operation_id})
 
 
-async def compensate(session: AsyncSession, operation_id: UUID, *, error: str | None, step: str | None) -> None:
+async def compensate(session: Session, operation_id: UUID, *, error: str | None, step: str | None) -> None:
     """Turn an operation round; without a step, the one that runs is named."""
     await session.execute(_COMPENSATE, {"id": operation_id, "error": error, "step": step})
 
 
-async def finish(session: AsyncSession, operation_id: UUID, *, state: str) -> bool:
+async def finish(session: Session, operation_id: UUID, *, state: str) -> bool:
     """End an operation; success is refused (False) once its cancellation was asked for."""
     return await session.scalar(_FINISH, {"id": operation_id, "state": state}) is not None
 
 
-async def write_output(session: AsyncSession, operation: OperationFacts, *, step: str, lines: Sequence[str]) -> None:
+async def write_output(session: Session, operation: OperationFacts, *, step: str, lines: Sequence[str]) -> None:
     """Keep lines people may read."""
     if lines:
         values = [{"id": operation.id, "account": operation.account_id, "step": step, "line": line} for line in lines]
@@ -207,6 +207,6 @@ def step_changed(
     )
 
 
-async def instance_of(session: AsyncSession, instance_id: UUID) -> Any:
+async def instance_of(session: Session, instance_id: UUID) -> Any:
     """The instance an operation is about."""
     return (await session.execute(text("SELECT * FROM instances WHERE id = :id"), {"id": instance_id})).one()

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
-
-from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.ids import new_id
+from clawdeploy_common.outages import DATABASE_ERRORS
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import ServerIntended
 from clawdeploy_provisioner import debts, servers
@@ -166,7 +164,7 @@ class MachineSteps:
             row = await self._acknowledged(context, provider, row)
             async with context.call(self.call_s):
                 await debts.destroy_confirmed(provider, row)
-        except (LeaseLost, CancelRequested, DBAPIError):
+        except (LeaseLost, CancelRequested, *DATABASE_ERRORS):
             raise
         except Exception as error:  # noqa: BLE001 - whatever the provider says, the server is not forgotten
             return _owed(row, context.redactor.redact(f"{type(error).__name__}: {error}"))
