@@ -48,6 +48,14 @@ async def test_a_poison_event_stops_its_own_key_only(consumer: Machine, kind: st
     assert await parked(consumer) == []
 
 
+async def test_a_value_that_no_column_holds_is_its_events_fault_not_the_databases(consumer: Machine) -> None:
+    """INVARIANT: what the driver refuses to send is no outage: the event is parked, and the others go on."""
+    bad, good = uuid4(), uuid4()
+    await consumer.inbox.receive([record(bad, 1, Counted(amount=2**63)), *stream(good, 2)])
+    assert await applied_up_to(consumer, good, 2)
+    assert await parked(consumer, "projector") == [(1, "failed", "parked")]
+
+
 DAMAGES: dict[str, Damage] = {
     "type is empty": [("ce_type", None)],
     "type is not UTF-8": [("ce_type", b"\xff\xfe")],

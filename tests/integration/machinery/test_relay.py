@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from sqlalchemy import text
 from tests.engines.apache_kafka import ApacheKafka
 from tests.engines.databases import Database
@@ -214,6 +216,57 @@ async def test_a_relay_whose_session_was_ended_marks_nothing(
     async with producer.running(producer.relay.run):
         await eventually(published)
     assert versions_by_key(await log_of(producer)) == {key: [1, 2, 1, 2]}
+
+
+async def test_what_kafka_has_of_a_round_that_failed_is_not_sent_again(producer: Machine) -> None:
+    """INVARIANT: a round commits what was acknowledged before it raises; what was refused, and what lies behind it, comes later."""
+    await _topic_of_small_messages(producer)
+    bad, others = KEYS[0], KEYS[1:]
+    await producer.emit(bad, 1, poison="x" * 50_000)
+    for key in others:
+        await producer.emit(key, 1, 2)
+
+    async def refused() -> set[UUID]:
+        return {row.key for row in await producer.rows("SELECT key FROM outbox WHERE published_at IS NULL")}
+
+    async def only_one_partition_waits() -> bool:
+        return len(await refused()) < len(KEYS)
+
+    async with producer.running(producer.relay.run):
+        await eventually(only_one_partition_waits)
+        waiting = await refused()
+        assert bad in waiting
+        sent = versions_by_key(await log_of(producer))  # half a second, in which the relay tries again
+        assert sent == {key: [1, 2] for key in KEYS if key not in waiting}
+        await _allow_large_messages(producer)
+
+        async def published() -> bool:
+            return not await refused()
+
+        await eventually(published)
+    assert versions_by_key(await log_of(producer)) == {bad: [1], **{key: [1, 2] for key in others}}
+
+
+@asynccontextmanager
+async def _administering(machine: Machine) -> AsyncGenerator[Any]:
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=machine.settings.kafka_bootstrap_servers)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _topic_of_small_messages(machine: Machine) -> None:
+    new = NewTopic(topic_of(machine.name), 4, 1, topic_configs={"max.message.bytes": "20000"})
+    async with _administering(machine) as admin:
+        await admin.create_topics([new])
+
+
+async def _allow_large_messages(machine: Machine) -> None:
+    configs = {"max.message.bytes": "1048576"}
+    async with _administering(machine) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic_of(machine.name), configs=configs)])
 
 
 async def test_the_topic_has_the_partitions_it_should(producer: Machine) -> None:
