@@ -13,7 +13,7 @@ from clawdeploy_common.session import Row, Session
 # A peer that vanished without a word is noticed after 5 + 3 × 5 s, so its locks are freed (PostgreSQL manual, 19.3.2).
 _KEEPALIVES = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 _CONNECT_S = 5.0
-_WAIT_S = 10.0
+_WAIT_S = 10.0 + _CONNECT_S
 _ROLLBACK_S = 5.0
 _CLOSE_S = 2.0
 
@@ -47,7 +47,7 @@ class Pool:
     async def transaction(self, begin: str = "BEGIN") -> AsyncGenerator[Session]:
         """One transaction; commits at the end, rolls back on any exception. Nothing in ``begin`` may come from outside.
 
-        Raises OSError when there is no server, TimeoutError when no connection was free for ten seconds, and asyncpg's errors.
+        Raises OSError when there is no server, TimeoutError when none was free, or made, in fifteen seconds, and asyncpg's errors.
         """
         async with self._connection() as connection:
             try:

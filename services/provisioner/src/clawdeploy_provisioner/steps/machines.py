@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from clawdeploy_common.clock import utc_now
 from clawdeploy_common.errors import PermanentError
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.outages import DATABASE_ERRORS
