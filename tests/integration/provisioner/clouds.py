@@ -123,6 +123,7 @@ async def connected(kind: Kind, database: Database, folder: Path) -> AsyncGenera
         clouds=kind.name,
         cloud_visibility_seconds=0,
         agent_busy_heartbeat_seconds=0.1,
+        agent_heartbeat_seconds=0.5,
         provider_call_seconds=30,
         **{f"{kind.name}_base_url": f"http://cloud{kind.base_path}"},
         **kind.told,

@@ -120,6 +120,7 @@ async def cloud(database: Database, tmp_path: Path, request: pytest.FixtureReque
         ovh_ssh_port=port,
         cloud_visibility_seconds=0,
         agent_busy_heartbeat_seconds=0.1,
+        agent_heartbeat_seconds=0.5,
         provider_call_seconds=30,
     )
     service, app = build(settings, http=AsyncClient(mounts=mounts))

@@ -100,21 +100,23 @@ class Relay:
         self.connected = False
 
     async def run(self) -> None:
-        """Work until cancelled; any failure closes the producer, and a new one starts with ticks on every partition."""
-        delay = 0.2
+        """Work until cancelled; any failure closes the producer, and a new one starts with ticks on every partition.
+
+        The pause doubles up to five seconds until a round succeeds.
+        """
+        delay = 0.0
         while True:
             try:
                 await self._connect()
-                delay = 0.2
                 await self._work()
             except Exception as error:  # noqa: BLE001 - broker or database away: both are expected to come back
+                delay = 0.2 if self.connected else max(0.2, min(delay * 2, 5.0))
                 log.warning(
                     "relay.interrupted", topic=self._topic, error=f"{type(error).__name__}: {error}", retry_s=delay
                 )
             finally:
                 await self._disconnect()
             await asyncio.sleep(delay)
-            delay = min(delay * 2, 5.0)
 
     async def _connect(self) -> None:
         await ensure_topic(self._settings, self._topic)
