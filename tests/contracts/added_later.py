@@ -7,4 +7,5 @@ from typing import Any
 
 ADDED_LATER: dict[str, dict[str, Any]] = {
     "instance.redeploy_requested.v1": {"in_place": False},
+    "server.destroyed.v1": {"paid_until": None, "refunded": False},
 }

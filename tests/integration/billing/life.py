@@ -31,13 +31,20 @@ class Life:
         self._api, self._provisioner = Producer("api"), Producer("provisioner")
 
     def created(
-        self, server_id: UUID, operation_id: UUID, *, hours: float = 0, plan: str = "basic", price_version: int = 1
+        self,
+        server_id: UUID,
+        operation_id: UUID,
+        *,
+        hours: float = 0,
+        plan: str = "basic",
+        price_version: int = 1,
+        provider: str = "process",
     ) -> Record:
         return self._lifecycle(
             ServerCreated(
                 server_id=server_id,
                 operation_id=operation_id,
-                provider="process",
+                provider=provider,
                 region="local",
                 plan=plan,
                 price_version=price_version,
@@ -55,9 +62,17 @@ class Life:
     def cancelled(self, operation_id: UUID) -> Record:
         return self._lifecycle(DeploymentCancelled(operation_id=operation_id))
 
-    def destroyed(self, server_id: UUID, *, hours: float) -> Record:
+    def destroyed(
+        self, server_id: UUID, *, hours: float, paid_until: datetime | None = None, refunded: bool = False
+    ) -> Record:
         return self._lifecycle(
-            ServerDestroyed(server_id=server_id, provider="process", destroyed_at=START + hours * HOUR)
+            ServerDestroyed(
+                server_id=server_id,
+                provider="process",
+                destroyed_at=START + hours * HOUR,
+                paid_until=paid_until,
+                refunded=refunded,
+            )
         )
 
     def destroy_requested(self, *, hours: float) -> Record:

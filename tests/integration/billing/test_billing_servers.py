@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -87,6 +87,39 @@ async def test_after_an_accepted_destroy_the_cost_goes_on_and_the_charge_does_no
     assert [event["cost_micros_per_hour"] for event in opened] == [BASIC_COST, BASIC_COST]
     await books.receive(life.destroyed(server, hours=5))
     assert (await books.charged("charge"), await books.charged("cost")) == (2 * BASIC_CHARGE, 5 * BASIC_COST)
+
+
+_MONTH_AT_OVH = 730 * 9_600
+_BASIC_AT_OVH = 13_699
+
+
+async def test_a_server_by_the_month_costs_what_the_provider_says_and_is_charged_until_its_destroy(
+    books: Books,
+) -> None:
+    """INVARIANT: cost and charge are apart: the month that was renewed while the removal was owed is the operator's, once."""
+    life, server, deploy = Life(), uuid4(), uuid4()
+    await books.receive(life.created(server, deploy, provider="ovh"), life.succeeded(server, deploy))
+    await books.receive(life.destroy_requested(hours=2))
+    assert (await books.charged("cost"), await books.charged("charge")) == (_MONTH_AT_OVH, 2 * _BASIC_AT_OVH)
+    renewed = datetime(2026, 3, 5, tzinfo=UTC)
+    gone = life.destroyed(server, hours=5, paid_until=renewed)
+    await books.receive(gone, gone)
+    assert (await books.charged("cost"), await books.charged("charge")) == (2 * _MONTH_AT_OVH, 2 * _BASIC_AT_OVH)
+    await books.receive(gone)
+    closed = await books.told("meter.closed.v1")
+    assert [(e["cost_micros"], e["charge_micros"]) for e in closed] == [
+        (_MONTH_AT_OVH, 2 * _BASIC_AT_OVH),
+        (_MONTH_AT_OVH, 0),
+    ]
+
+
+async def test_an_order_that_the_provider_pays_back_is_in_no_book(books: Books) -> None:
+    life, server, deploy = Life(), uuid4(), uuid4()
+    await books.receive(life.created(server, deploy, provider="ovh"), life.failed(deploy))
+    await books.receive(life.destroyed(server, hours=1, refunded=True))
+    assert await books.lines() == []
+    (closed,) = await books.told("meter.closed.v1")
+    assert (closed["seconds"], closed["cost_micros"], closed["charge_micros"]) == (3_600, 0, 0)
 
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])

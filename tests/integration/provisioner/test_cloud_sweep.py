@@ -17,8 +17,9 @@ FIELDS = {"name", "emulated", "servers", "debts", "orphans", "removed", "last_sw
 
 
 @pytest.fixture
-async def world(database: Database, tmp_path: Path) -> AsyncGenerator[CloudWorld]:
-    world = CloudWorld(CLOUDS["hetzner"], database, tmp_path, emulated_clouds="hetzner")
+async def world(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[CloudWorld]:
+    name = getattr(request, "param", "hetzner")
+    world = CloudWorld(CLOUDS[name], database, tmp_path, emulated_clouds=name)
     async with world.running():
         yield world
 
@@ -83,6 +84,19 @@ async def test_servers_are_swept_and_half_labelled_ones_are_not_ours(world: Clou
     await rounds(world, 2)
     (provider,) = (await world.asks("/internal/operator/fleet"))["items"]
     assert (provider["servers"], provider["removed"], provider["lost"]) == (0, 1, "0.10")
+
+
+@pytest.mark.parametrize("world", ["ovh"], indirect=True)
+async def test_a_stray_vps_is_ended_and_its_begun_month_is_lost(world: CloudWorld) -> None:
+    """INVARIANT: what carries our labels and was ordered by nobody we know is not renewed; a month is lost, not an hour."""
+    assert await world.ended((await world.deploy()).deployment_id) == "succeeded"
+    await world.rows("DELETE FROM ovh_orders")
+    await world.rows("UPDATE servers SET destroyed_at = clock_timestamp()")
+    await until_everything_is(world)
+    async with asyncio.timeout(30):
+        while (provider := (await world.asks("/internal/operator/fleet"))["items"][0])["removed"] != 1:
+            await asyncio.sleep(0.1)
+    assert (provider["servers"], provider["orphans"], provider["lost"]) == (0, 0, "15.00")
 
 
 async def test_a_twin_of_a_recorded_server_is_removed_and_the_recorded_one_stays(world: CloudWorld) -> None:

@@ -1,14 +1,16 @@
 """The ``ovh`` provider on a stand-in of OVHcloud whose hollow VPS are set up over SSH and then play the on-server agent's part."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx import AsyncBaseTransport, ReadTimeout, Request, Response
-from tests.contracts.clouds import APPLICATION, CONSUMER, TOKEN, OvhSignature, ovh_settings
+from tests.contracts.clouds import APPLICATION, BEARER, CONSUMER, TOKEN, OvhSignature, ovh_settings
 from tests.contracts.conftest import Clock
 from tests.engines.databases import Database
 from tests.engines.ports import free_ports
@@ -64,12 +66,21 @@ class Cloud:
     async def renewal(self, name: str) -> dict[str, Any]:
         return dict((await self.http.get(f"/1.0/vps/{name}/serviceInfos")).json()["renew"])
 
+    async def told(self, event_type: str) -> list[dict[str, Any]]:
+        """Payloads of one event type, in order."""
+        query = "SELECT data FROM outbox WHERE type = :type ORDER BY id"
+        return [json.loads(row.data) for row in await self.platform.rows(query, type=event_type)]
+
     async def surveyed(self) -> dict[str, Any]:
         """The account as an operator sees it."""
+        return await self.asks("providers/ovh")
+
+    async def asks(self, path: str) -> dict[str, Any]:
+        """A route for operators."""
         token = self.platform.service.tokens.issue("provisioner", operator=True)
         async with AsyncClient(transport=ASGITransport(self.platform.app), base_url="http://provisioner") as inside:
             headers = {"Authorization": f"Bearer {token}"}
-            answer = await inside.get("/internal/operator/providers/ovh", headers=headers)
+            answer = await inside.get(f"/internal/operator/{path}", headers=headers)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -154,6 +165,25 @@ async def test_a_vps_is_ordered_installed_over_ssh_and_ends_with_its_month(cloud
     assert order.wiped_at is not None
     assert ended["tags"]["clawdeploy.ends"] == order.ends_at.date().isoformat()
     assert await cloud.platform.rows("SELECT 1 FROM cleanup_debts UNION ALL SELECT 1 FROM orphans") == []
+    (told,) = await cloud.told("server.destroyed.v1")
+    assert (datetime.fromisoformat(told["paid_until"]), told["refunded"]) == (order.ends_at, False)
+    (shown,) = (await cloud.asks("servers"))["items"]
+    assert shown["state"] == "terminating"
+    assert datetime.fromisoformat(shown["paid_until"]) == order.ends_at > datetime.fromisoformat(shown["destroyed_at"])
+
+
+@pytest.mark.parametrize("cloud", ["eu"], indirect=True)
+async def test_an_order_that_ovh_cancels_is_told_as_paid_back(cloud: Cloud) -> None:
+    fault = {"kind": "action_error", "method": "POST", "path_prefix": "/1.0/order/cart/*/checkout"}
+    (await cloud.http.put("/_emulator/faults", json=[fault], headers=BEARER)).raise_for_status()
+    instance = await cloud.platform.deploy(**PLAN)
+    row = await cloud.platform.ended(instance.deployment_id, seconds=120)
+    assert row.state == "failed"
+    assert "OVH has cancelled order" in row.error
+    (created,) = await cloud.told("server.created.v1")
+    (destroyed,) = await cloud.told("server.destroyed.v1")
+    assert destroyed["server_id"] == created["server_id"]
+    assert (destroyed["paid_until"], destroyed["refunded"]) == (None, True)
 
 
 @pytest.mark.parametrize("cloud", ["eu"], indirect=True)

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawdeploy_billing.metering import Moment, Outcome, Segment, ServerFacts, amounts, segments
+from clawdeploy_billing.metering import Amounts, Moment, Outcome, Segment, ServerFacts, amounts, segments
 from clawdeploy_billing.pricing import PriceBook, PriceBookVersion, PriceMissing, Rates
 from clawdeploy_billing.rounding import PER_SECOND, BillingRule, rule_of
 from clawdeploy_emulators.cloud.rentals import Rate, Rental
 from clawdeploy_emulators.digitalocean.charging import charge
+from clawdeploy_emulators.ovh.charging import charge as ovh_charge
+from clawdeploy_emulators.ovh.charging import months_later as ovh_months_later
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -114,8 +116,9 @@ def test_a_plan_without_a_price_is_an_error_not_a_gift() -> None:
 
 
 def test_begun_hours_are_counted_once_however_often_the_price_changes() -> None:
-    found = segments(life(destroyed=at(5.5)), PriceBook([version(1, hours=-9), version(2, hours=1.5, cost=2_000)]))
-    due = [amounts(s, accepted_at=START, rule=BEGUN_HOURS) for s in found]
+    facts = life(destroyed=at(5.5))
+    found = segments(facts, PriceBook([version(1, hours=-9), version(2, hours=1.5, cost=2_000)]))
+    due = [amounts(s, facts=facts, rule=BEGUN_HOURS) for s in found]
     assert [a.cost_seconds for a in due] == [2 * 3600, 4 * 3600]
     assert [a.seconds for a in due] == [5_400, 4 * 3600]
 
@@ -129,7 +132,7 @@ def test_a_droplet_costs_what_digitalocean_bills_however_its_life_is_cut(hours: 
     facts = replace(life(requested=at(hours / 3), destroyed=at(hours)), provider="digitalocean")
     rates = Rates(cost_micros_per_hour=17_860, charge_micros_per_hour=20_000)
     book = PriceBook([replace(version(1, hours=-9), rates={("digitalocean", "basic"): rates})])
-    cost = sum(amounts(s, accepted_at=START, rule=rule_of("digitalocean")).cost_micros for s in segments(facts, book))
+    cost = sum(amounts(s, facts=facts, rule=rule_of("digitalocean")).cost_micros for s in segments(facts, book))
     rate = Rate(hourly_micros=17_860, monthly_micros=12_000_000)
     gone = START + hours * HOUR
     rental = Rental(server_id="1", name="a", item="s", place="nyc3", rate=rate, since=START, until=gone)
@@ -140,6 +143,50 @@ def test_a_month_costs_its_cap_and_the_next_counts_anew() -> None:
     """INVARIANT: January from the 5th on (648 h) is below the cap of 672 h, February (28 days) is at it, March is above."""
     rule = rule_of("digitalocean")
     assert rule.cost(START, datetime(2026, 4, 1, tzinfo=UTC), per_hour=1_000_000) == (648 + 672 + 672) * 1_000_000
+
+
+_MONTHLY = 4_580_000
+_BY_OVH = Rates(cost_micros_per_hour=_MONTHLY // 730, charge_micros_per_hour=20_000)
+
+
+def ovh(facts: ServerFacts, *, change: float = -9) -> list[Amounts]:
+    """What each part of a life at OVH comes to; the customer's price, and only that, changes once."""
+    versions = [version(1, hours=-10), version(2, hours=change)]
+    rates = [_BY_OVH, replace(_BY_OVH, charge_micros_per_hour=30_000)]
+    book = PriceBook([replace(v, rates={("ovh", "basic"): r}) for v, r in zip(versions, rates, strict=True)])
+    facts = replace(facts, provider="ovh")
+    return [amounts(segment, facts=facts, rule=rule_of("ovh")) for segment in segments(facts, book)]
+
+
+_MOMENTS = st.floats(0.001, 100 * 24).map(lambda hours: round(hours, 3))
+
+
+@given(gone=_MOMENTS, requested=_MOMENTS, change=_MOMENTS, late=st.floats(-20, 20), told=st.booleans())
+def test_the_cost_book_is_ovhs_bill_by_the_month(
+    gone: float, requested: float, change: float, late: float, told: bool
+) -> None:
+    """INVARIANT: each begun month of the calendar once, whole, wherever a life is cut, and though its end is told by the day
+    and by another clock; the charge is for the time until the destroy was asked for.
+    """
+    order = START + timedelta(seconds=late if told else 0)
+    ended = START + gone * HOUR
+    rate = Rate(hourly_micros=0, monthly_micros=_MONTHLY)
+    rental = Rental(server_id="1", name="a", item="v", place="GRA", rate=rate, since=order, until=None)
+    months = max(1, ovh_charge(rental, ended) // _MONTHLY)
+    facts = life(requested=at(requested), destroyed=at(gone))
+    if told:
+        day = ovh_months_later(order, months).replace(hour=0, minute=0, second=0, microsecond=0)
+        facts = replace(facts, paid_until=day)
+    found = ovh(facts, change=change)
+    assert sum(due.cost_micros for due in found) == months * 730 * _BY_OVH.cost_micros_per_hour
+    assert all(due.cost_micros >= 0 for due in found)
+    assert abs(sum(due.charge_seconds for due in found) - min(gone, requested) * 3600) <= len(found)
+
+
+def test_an_order_that_ovh_cancelled_costs_nothing() -> None:
+    facts = replace(life(outcome="failed", destroyed=at(2)), refunded=True)
+    (due,) = ovh(facts)
+    assert (due.cost_micros, due.cost_seconds, due.charge_micros, due.seconds) == (0, 0, 0, 7_200)
 
 
 def test_every_segment_names_the_events_it_follows_from() -> None:
@@ -165,5 +212,5 @@ def test_segments_cover_a_life_without_gap_or_overlap(gone: float, requested: fl
     assert facts.destroyed is not None
     assert (found[0].since, found[-1].until) == (START, facts.destroyed.at)
     assert all(a.until == b.since for a, b in pairwise(found))
-    seconds = sum(amounts(s, accepted_at=START, rule=PER_SECOND).seconds for s in found)
+    seconds = sum(amounts(s, facts=facts, rule=PER_SECOND).seconds for s in found)
     assert seconds == (facts.destroyed.at - START) // timedelta(seconds=1)

@@ -147,11 +147,19 @@ class ServerCreated(Event, type="server.created.v1", producer="provisioner"):
 
 
 class ServerDestroyed(Event, type="server.destroyed.v1", producer="provisioner"):
-    """The provider confirmed a server's deletion; metering stops at ``destroyed_at``."""
+    """The provider confirmed a server's deletion; metering stops at ``destroyed_at``. What is sold by the month is there, empty,
+    until ``paid_until``: its cost is what the provider charges until then. ``refunded``: the provider itself cancelled the order, and it
+    cost nothing.
+    """
 
     server_id: UUID
     provider: str = Field(examples=["process"])
     destroyed_at: datetime
+    paid_until: datetime | None = Field(
+        default=None,
+        description="where the provider goes on charging: the end of the month that was paid ahead, by its own word",
+    )
+    refunded: bool = Field(default=False, description="the provider cancelled the order and pays it back")
 
 
 class ServerStateChanged(Event, type="server.state_changed.v1", producer="provisioner"):

@@ -173,6 +173,7 @@ _UNKNOWN = (
     "provider_ref",
     "server_state",
     "server_detail",
+    "server_paid_until",
     "endpoint",
     "deployed_at",
     "applied_config",

@@ -15,7 +15,7 @@ ENDED = "('succeeded', 'failed', 'cancelled')"
 _SELECT = f"""
     SELECT i.*, c.config, s.names AS secret_names,
            v.state, v.state_version, v.state_at, v.reason, v.server_id, v.provider_ref, v.server_state, v.server_detail,
-           v.endpoint, v.deployed_at, v.applied_config, v.process, v.channel AS channel_health,
+           v.server_paid_until, v.endpoint, v.deployed_at, v.applied_config, v.process, v.channel AS channel_health,
            v.health_detail, v.health_at, v.health_lifecycle_version,
            o.operations
     FROM instances i

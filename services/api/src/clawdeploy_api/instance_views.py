@@ -27,6 +27,7 @@ def _written(columns: str, *, guard: str = "") -> Any:
         """  # noqa: S608 - column names of this module
     )
     types = {"account_id": Uuid, "server_id": Uuid, "state_at": _TIME, "deployed_at": _TIME, "health_at": _TIME}
+    types |= {"server_paid_until": _TIME}
     texts = {"reason", "endpoint", "server_state", "server_detail", "provider_ref", "health_detail", "state"}
     used = {"account_id", *plain}
     return statement.bindparams(
@@ -48,6 +49,7 @@ _GONE = _written(
     "state_version, server_id=, provider_ref=, server_state=, server_detail=, endpoint=",
     guard="WHERE v.server_id = :gone",
 ).bindparams(bindparam("gone", type_=Uuid))
+_PAID = _written("server_paid_until", guard="WHERE coalesce(v.server_paid_until < excluded.server_paid_until, true)")
 _CHANGED = _written(
     "state_version, state_at, server_state, server_detail", guard="WHERE v.server_id = :server"
 ).bindparams(bindparam("server", type_=Uuid))
@@ -108,8 +110,9 @@ async def server_created(session: Session, rows: Sequence[Values]) -> None:
 
 
 async def server_destroyed(session: Session, rows: Sequence[Values]) -> None:
-    """A server is gone; a newer one is not touched."""
+    """A server is gone; a newer one is not touched. One whose removal took its time is paid for all the same."""
     await _write(session, _GONE, rows)
+    await _write(session, _PAID, [row for row in rows if row["server_paid_until"]])
 
 
 async def server_changed(session: Session, rows: Sequence[Values]) -> None:

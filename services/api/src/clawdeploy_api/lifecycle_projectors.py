@@ -162,8 +162,16 @@ async def server_created(events: Sequence[Received[ServerCreated]], projection: 
 
 @projectors.on(ServerDestroyed)
 async def server_destroyed(events: Sequence[Received[ServerDestroyed]], projection: Projection) -> None:
-    """Forget the server of an instance."""
-    rows = [_row(e, state_version=e.envelope.version, gone=e.event.server_id) for e in events]
+    """Forget the server of an instance, but for how long it is paid."""
+    rows = [
+        _row(
+            e,
+            state_version=e.envelope.version,
+            gone=e.event.server_id,
+            server_paid_until=e.event.paid_until,
+        )
+        for e in events
+    ]
     await instance_views.server_destroyed(projection.session, rows)
 
 

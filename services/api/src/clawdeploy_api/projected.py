@@ -28,6 +28,7 @@ class InstanceView(Base):
     provider_ref: Mapped[str | None]
     server_state: Mapped[str | None]
     server_detail: Mapped[str | None]
+    server_paid_until: Mapped[datetime | None]  # of a server that is destroyed: it does not go with it
     endpoint: Mapped[str | None]
     deployed_at: Mapped[datetime | None]
     applied_config: Mapped[int | None]

@@ -66,6 +66,7 @@ def show(
         bot_token="***" if "bot_token" in secrets else None,
         api_key=_hidden_keys(secrets),
         provider_server_id=_at_the_provider(row),
+        server_paid_until=row.server_paid_until,
         public_address=None,
         private_address=urlsplit(endpoint).netloc if endpoint else None,
         health=_health(row, observation, observed_at),

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from clawdeploy_billing.pricing import PriceBook, Rates
-from clawdeploy_billing.rounding import PER_SECOND, BillingRule, elapsed_seconds, micros
+from clawdeploy_billing.rounding import PER_SECOND, Rule, micros
 
 Outcome = Literal["succeeded", "failed", "cancelled"]
 
@@ -25,6 +25,7 @@ class ServerFacts:
     """Everything that decides what a server costs and is charged; times are the emitters'.
 
     ``destroy_requested`` is the instance's: from it on the cost is the operator's, as is all of a deployment that did not succeed.
+    ``paid_until`` is until when the provider charges for it, where it said so; ``refunded``, that it charges nothing.
     """
 
     provider: str
@@ -35,6 +36,8 @@ class ServerFacts:
     outcome_event_id: UUID | None = None
     destroy_requested: Moment | None = None
     destroyed: Moment | None = None
+    paid_until: datetime | None = None
+    refunded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +87,17 @@ def segments(facts: ServerFacts, book: PriceBook) -> list[Segment]:
     return [_segment(facts, step, until=until) for step, until in zip(lived, [*ends, last], strict=True)]
 
 
-def amounts(segment: Segment, *, accepted_at: datetime, rule: BillingRule) -> Amounts:
+def amounts(segment: Segment, *, facts: ServerFacts, rule: Rule) -> Amounts:
     """What a segment with a known end comes to.
 
     Rounding is of the server's whole life so far, then subtracted: however often rates change, no begun unit counts twice.
     """
-    until = segment.until or segment.since
-    seconds = _difference(PER_SECOND, accepted_at, segment.since, until)
-    cost_seconds = _difference(rule, accepted_at, segment.since, until)
-    cost_rate = segment.rates.cost_micros_per_hour
-    cost = rule.cost(accepted_at, until, per_hour=cost_rate) - rule.cost(accepted_at, segment.since, per_hour=cost_rate)
+    since, until, accepted_at = segment.since, segment.until or segment.since, facts.accepted.at
+    seconds = _difference(PER_SECOND, accepted_at, since, until)
+    paid_since, paid_until = (_paid(facts, moment, rule=rule) for moment in (since, until))
+    cost_seconds = _difference(rule, accepted_at, paid_since, paid_until)
+    rate = segment.rates.cost_micros_per_hour
+    cost = rule.cost(accepted_at, paid_until, per_hour=rate) - rule.cost(accepted_at, paid_since, per_hour=rate)
     charge_seconds = seconds if segment.rates.charge_micros_per_hour else 0
     return Amounts(
         seconds=seconds,
@@ -104,8 +108,19 @@ def amounts(segment: Segment, *, accepted_at: datetime, rule: BillingRule) -> Am
     )
 
 
-def _difference(rule: BillingRule, accepted_at: datetime, since: datetime, until: datetime) -> int:
-    return rule.seconds(elapsed_seconds(accepted_at, until)) - rule.seconds(elapsed_seconds(accepted_at, since))
+def _paid(facts: ServerFacts, moment: datetime, *, rule: Rule) -> datetime:
+    """Until when the provider has charged at a moment of a server's life: at its end that is what the provider said, and never more."""
+    accepted_at, destroyed = facts.accepted.at, facts.destroyed
+    if facts.refunded or moment <= accepted_at:
+        return accepted_at
+    if facts.paid_until is None or destroyed is None:
+        return moment
+    end = rule.paid(accepted_at, facts.paid_until)
+    return end if moment >= destroyed.at else min(moment, end)
+
+
+def _difference(rule: Rule, accepted_at: datetime, since: datetime, until: datetime) -> int:
+    return rule.seconds(accepted_at, until) - rule.seconds(accepted_at, since)
 
 
 def _rates(facts: ServerFacts, book: PriceBook) -> Iterator[_Rate]:

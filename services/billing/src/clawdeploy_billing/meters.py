@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from clawdeploy_billing import ledger
 from clawdeploy_billing.ledger import Entry, Period
-from clawdeploy_billing.metering import Amounts, Segment, amounts
+from clawdeploy_billing.metering import Amounts, Segment, ServerFacts, amounts
 from clawdeploy_billing.models import Server, ServerMeter
 from clawdeploy_billing.rounding import rule_of
 from clawdeploy_common import rows
@@ -14,7 +14,9 @@ from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.billing import MeterClosed, MeterOpened
 
 
-async def keep(uow: UnitOfWork, server: Server, segment: Segment, meter: ServerMeter | None) -> None:
+async def keep(
+    uow: UnitOfWork, server: Server, segment: Segment, meter: ServerMeter | None, *, facts: ServerFacts
+) -> None:
     """Make one meter what a segment says: open it, give it other rates, close it, or correct what it was closed with."""
     fresh = meter is None
     if meter is None:
@@ -23,7 +25,7 @@ async def keep(uow: UnitOfWork, server: Server, segment: Segment, meter: ServerM
     if meter.until is None and (fresh or (rates_changed and segment.until is None)):
         _emit(uow, server, _opened(meter))
     if segment.until is not None:
-        await _close(uow, server, meter, segment)
+        await _close(uow, server, meter, segment, facts=facts)
     await (rows.add if fresh else rows.save)(uow.session, meter)
 
 
@@ -52,7 +54,7 @@ def _rate(meter: ServerMeter, segment: Segment) -> bool:
     return before != (rates.cost_micros_per_hour, rates.charge_micros_per_hour)
 
 
-async def void(uow: UnitOfWork, server: Server, meter: ServerMeter, last: Segment) -> None:
+async def void(uow: UnitOfWork, server: Server, meter: ServerMeter, last: Segment, *, facts: ServerFacts) -> None:
     """Close a meter that was opened for a time the server, as is known now, did not live to see: it comes to nothing."""
     empty = Segment(
         since=meter.since,
@@ -61,13 +63,13 @@ async def void(uow: UnitOfWork, server: Server, meter: ServerMeter, last: Segmen
         price_version=meter.price_version,
         event_ids=last.event_ids,
     )
-    await _close(uow, server, meter, empty)
+    await _close(uow, server, meter, empty, facts=facts)
     await rows.save(uow.session, meter)
 
 
-async def _close(uow: UnitOfWork, server: Server, meter: ServerMeter, segment: Segment) -> None:
+async def _close(uow: UnitOfWork, server: Server, meter: ServerMeter, segment: Segment, *, facts: ServerFacts) -> None:
     """Close a meter, or correct a closed one: book the difference to what is booked, and say what it comes to now."""
-    due = amounts(segment, accepted_at=server.accepted_at, rule=rule_of(server.provider))
+    due = amounts(segment, facts=facts, rule=rule_of(server.provider))
     if meter.until == segment.until and _booked(meter) == due:
         return
     before = _booked(meter)

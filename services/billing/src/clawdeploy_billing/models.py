@@ -92,6 +92,8 @@ class Server(Base):
     outcome_event_id: Mapped[UUID | None]
     destroyed_at: Mapped[datetime | None]
     destroyed_event_id: Mapped[UUID | None]
+    paid_until: Mapped[datetime | None]
+    refunded: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class ServerMeter(Base):

@@ -34,19 +34,23 @@ async def accept(uow: UnitOfWork, event: ServerCreated, *, account_id: UUID) -> 
         price_version=event.price_version,
         accepted_at=event.accepted_at,
         accepted_event_id=uow.cause.id,
+        refunded=False,
     )
     await rows.add(uow.session, server)
     await settle(uow, instance, server)
 
 
 async def destroyed(uow: UnitOfWork, event: ServerDestroyed, *, account_id: UUID) -> None:
-    """A provider confirmed a deletion: the cost ends. A server that was never accepted was never metered."""
+    """A provider confirmed a deletion: the cost ends, with what it charges for afterwards. A server that was never accepted was never
+    metered.
+    """
     instance = await repository.lock_instance(uow.session, uow.cause.key, account_id=account_id)
     server = await repository.find_server(uow.session, event.server_id, account_id=account_id)
     if server is None or server.destroyed_at is not None:
         log.info("server.destroyed_without_meter", server_id=str(event.server_id), known=server is not None)
         return
     server.destroyed_at, server.destroyed_event_id = event.destroyed_at, uow.cause.id
+    server.paid_until, server.refunded = event.paid_until, event.refunded
     await rows.save(uow.session, server)
     await settle(uow, instance, server)
 
@@ -75,12 +79,13 @@ async def destroy_requested(uow: UnitOfWork, requested_at: datetime, *, account_
 async def settle(uow: UnitOfWork, instance: Instance, server: Server) -> None:
     """Make the server's meters and their lines what its facts say; the instance must be locked."""
     book = await price_books.load(uow.session)
-    wanted = segments(facts_of(server, instance), book)
+    facts = facts_of(server, instance)
+    wanted = segments(facts, book)
     known = await repository.meters_of(uow.session, server)
     for segment in wanted:
-        await meters.keep(uow, server, segment, known.get(segment.since))
+        await meters.keep(uow, server, segment, known.get(segment.since), facts=facts)
     for since in sorted(known.keys() - {segment.since for segment in wanted}):
-        await meters.void(uow, server, known[since], wanted[-1])
+        await meters.void(uow, server, known[since], wanted[-1], facts=facts)
 
 
 def facts_of(server: Server, instance: Instance) -> ServerFacts:
@@ -95,6 +100,8 @@ def facts_of(server: Server, instance: Instance) -> ServerFacts:
         outcome_event_id=server.outcome_event_id,
         destroy_requested=_moment(instance.destroy_requested_at, instance.destroy_event_id),
         destroyed=_moment(server.destroyed_at, server.destroyed_event_id),
+        paid_until=server.paid_until,
+        refunded=server.refunded,
     )
 
 

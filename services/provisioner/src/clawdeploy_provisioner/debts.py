@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import DateTime, bindparam, text
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.database import Database
@@ -17,7 +17,7 @@ from clawdeploy_events.lifecycle import CleanupOwed, CleanupSettled, ServerDestr
 from clawdeploy_provisioner import llm_keys, servers
 from clawdeploy_provisioner.metrics import CLEANUP_DEBTS, OLDEST_DEBT
 from clawdeploy_provisioner.openrouter import OpenRouterKeys
-from clawdeploy_provisioner.providers.protocol import Provider, ProviderUnavailable, Rented, Server
+from clawdeploy_provisioner.providers.protocol import LastBill, Provider, ProviderUnavailable, Rented, Server
 
 log = structlog.get_logger()
 
@@ -46,8 +46,11 @@ _POSTPONE = text(
 )
 _SERVER = text("SELECT * FROM servers WHERE id = :id")
 _DESTROYED = text(
-    "UPDATE servers SET destroyed_at = :at, state = 'gone' WHERE id = :id AND destroyed_at IS NULL RETURNING accepted_at"
-)
+    """
+    UPDATE servers SET destroyed_at = :at, state = 'gone', paid_until = :paid_until
+    WHERE id = :id AND destroyed_at IS NULL RETURNING accepted_at
+    """
+).bindparams(bindparam("paid_until", type_=DateTime(timezone=True)))
 _OPEN = text(
     """
     SELECT count(*) AS debts, coalesce(extract(epoch FROM clock_timestamp() - min(owed_at)), 0) AS age
@@ -110,13 +113,14 @@ class DebtCollector:
                     await unit.session.execute(_POSTPONE, {"id": debt.id, "delay": delay, "reason": str(error)[:500]})
 
     async def _settle(self, debt: Any) -> None:
+        bill = LastBill()
         if debt.resource == "server":
-            await self._destroy(debt)
+            bill = await self._destroy(debt)
         else:
             await llm_keys.stop_spending(self._database, self._keys, debt.resource_id)
-        await self._tell_settled(debt)
+        await self._tell_settled(debt, bill)
 
-    async def _destroy(self, debt: Any) -> None:
+    async def _destroy(self, debt: Any) -> LastBill:
         provider = self._providers[debt.provider]
         async with self._database.transaction() as unit:
             row = (await unit.session.execute(_SERVER, {"id": debt.resource_id})).one()
@@ -125,15 +129,20 @@ class DebtCollector:
             async with self._database.transaction() as unit:
                 event = await servers.accepted(unit, row, found)
                 unit.outbox.add(event, key=row.instance_id, account_id=row.account_id)
-        await destroy_confirmed(provider, row)
+        return await destroy_confirmed(provider, row)
 
-    async def _tell_settled(self, debt: Any) -> None:
+    async def _tell_settled(self, debt: Any, bill: LastBill) -> None:
         async with self._database.transaction() as unit:
             if await unit.session.scalar(_SETTLE, {"id": debt.id}) is None:
                 return
             if debt.resource == "server":
                 await server_destroyed(
-                    unit, debt.resource_id, debt.provider, instance_id=debt.instance_id, account_id=debt.account_id
+                    unit,
+                    debt.resource_id,
+                    debt.provider,
+                    bill=bill,
+                    instance_id=debt.instance_id,
+                    account_id=debt.account_id,
                 )
             else:
                 await llm_keys.disabled(unit, debt.resource_id, grace=self._grace)
@@ -147,15 +156,18 @@ async def found_unrecorded(provider: Provider, row: Any) -> Server | None:
     return await provider.find_server(row.id)
 
 
-async def destroy_confirmed(provider: Provider, row: Any) -> None:
-    """Destroy a server, and believe it only when a rented one's own number is not known any more.
+async def destroy_confirmed(provider: Provider, row: Any) -> LastBill:
+    """Destroy a server, and believe it only when a rented one's own number is not known any more. Returns what it still costs.
 
     Raises:
         ProviderUnavailable: it is still there; a listing that left it out said otherwise.
     """
     await provider.destroy(row.id)
-    if isinstance(provider, Rented) and row.provider_ref is not None and await provider.holds(row.provider_ref):
+    if not isinstance(provider, Rented):
+        return LastBill()
+    if row.provider_ref is not None and await provider.holds(row.provider_ref):
         raise ProviderUnavailable(f"server {row.provider_ref} is still there", retry_after=2)
+    return await provider.last_bill(row.id)
 
 
 async def server_destroyed(
@@ -163,13 +175,21 @@ async def server_destroyed(
     server_id: UUID,
     provider: str,
     *,
+    bill: LastBill,
     instance_id: UUID,
     account_id: UUID,
     operation_id: UUID | None = None,
 ) -> None:
-    """Record that a provider confirmed a server's deletion; metering stops here if it had started."""
+    """Record that a provider confirmed a server's deletion, and what it charges; metering stops here if it had started."""
     at = utc_now()
-    row = (await unit.session.execute(_DESTROYED, {"id": server_id, "at": at})).one_or_none()
+    values = {"id": server_id, "at": at, "paid_until": bill.paid_until}
+    row = (await unit.session.execute(_DESTROYED, values)).one_or_none()
     if row is not None and row.accepted_at is not None:
-        event = ServerDestroyed(server_id=server_id, provider=provider, destroyed_at=at)
+        event = ServerDestroyed(
+            server_id=server_id,
+            provider=provider,
+            destroyed_at=at,
+            paid_until=bill.paid_until,
+            refunded=bill.refunded,
+        )
         unit.outbox.add(event, key=instance_id, account_id=account_id, correlation_id=operation_id)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -18,7 +17,7 @@ from clawdeploy_provisioner.clouds import Clouds, max_hourly, surveyors
 from clawdeploy_provisioner.debts import DebtCollector
 from clawdeploy_provisioner.endpoints.agents import AgentPlane
 from clawdeploy_provisioner.endpoints.clouds import clouds_router
-from clawdeploy_provisioner.endpoints.fleet import fleet_router
+from clawdeploy_provisioner.endpoints.fleet import Limit, fleet_router
 from clawdeploy_provisioner.endpoints.on_server import on_server_router
 from clawdeploy_provisioner.endpoints.operators import operator_router
 from clawdeploy_provisioner.endpoints.sealing import sealing_router
@@ -138,7 +137,7 @@ def build(
         operator_router(service.database, parts.docker),
         sealing_router(service.database, parts.resealing),
         on_server_router(_desk(parts)),
-        fleet_router(service.database, emulated=settings.emulated, hourly=_hourly(parts)),
+        fleet_router(service.database, emulated=settings.emulated, limits=_limits(parts)),
         clouds_router(surveyors(settings, http, service.database), emulated=settings.emulated),
     ]
     return service, service.app(title="ClawDeploy provisioner", routers=routers, openapi_url=None)
@@ -183,10 +182,11 @@ def _parts(
     )
 
 
-def _hourly(parts: Parts) -> dict[str, Decimal]:
-    """The most a server may cost an hour; nothing where the machines are the operator's own."""
-    limits = max_hourly(parts.settings)
-    return {name: limits.get(name, Decimal(0)) for name in parts.providers}
+def _limits(parts: Parts) -> dict[str, Limit]:
+    """The most a server may cost; nothing where the machines are the operator's own."""
+    limits = {name: Limit(amount=amount) for name, amount in max_hourly(parts.settings).items()}
+    limits["ovh"] = Limit(amount=parts.settings.ovh_max_monthly, monthly=True)
+    return {name: limits.get(name, Limit()) for name in parts.providers}
 
 
 def _desk(parts: Parts) -> AgentDesk:

@@ -155,6 +155,7 @@ class Server(Base):
     accepted_at: Mapped[datetime | None]
     abandoned_at: Mapped[datetime | None]  # its removal failed and is owed as a debt
     destroyed_at: Mapped[datetime | None]
+    paid_until: Mapped[datetime | None]  # it is gone for us, and paid until then
 
 
 class LlmKey(Base):

@@ -3,13 +3,18 @@
 from clawdeploy_cli.client.connect import connect
 from clawdeploy_cli.client.http import Json
 from clawdeploy_cli.render.console import print_list, print_table, say
-from clawdeploy_cli.render.words import age, word
+from clawdeploy_cli.render.words import age, paid_for, word
 
 
 def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
     """`claw servers ls`."""
     with connect() as api:
-        items = [item for item in api.pages("/v1/admin/servers") if with_destroyed or item["destroyed_at"] is None]
+        found = list(api.pages("/v1/admin/servers"))
+    items = (
+        found
+        if with_destroyed
+        else [item for item in found if item["destroyed_at"] is None or paid_for(item["paid_until"])]
+    )
     if as_json:
         print_list(items)
     elif items:
@@ -21,6 +26,6 @@ def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
 
 
 def _row(item: Json) -> list[str]:
-    state = item["state"] if item["destroyed_at"] is None else "destroyed"
+    state = item["state"] if item["destroyed_at"] is None else paid_for(item["paid_until"]) or "destroyed"
     words = [word(item[key]) for key in ("id", "provider", "region")]
     return [*words, word(state), word(item["host"]), word(item["instance_id"]), age(item["observed_at"])]

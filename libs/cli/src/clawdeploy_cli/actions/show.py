@@ -8,7 +8,7 @@ from clawdeploy_cli.client.instances import find_instance, live_instances
 from clawdeploy_cli.client.operations import unfinished_operations
 from clawdeploy_cli.render.console import print_json, print_line, print_list, print_table, say
 from clawdeploy_cli.render.steps import running_step
-from clawdeploy_cli.render.words import age, word
+from clawdeploy_cli.render.words import age, paid_for, word
 
 _LABELS = (
     ("name", "Name"),
@@ -59,6 +59,8 @@ def show_one(name: str, *, as_json: bool) -> None:
         if instance.get(field):
             print_line(f"{label:<16}{age(instance[field])} ago")
     _print_health(instance)
+    if terminating := paid_for(instance.get("server_paid_until")):
+        print_line(f"{'Former server':<16}{terminating}")
     for operation in unfinished:
         print_line(f"{'Operation':<16}{operation['kind']} {operation['state']}{_step(operation)} ({operation['id']})")
 

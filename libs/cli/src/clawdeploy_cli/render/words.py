@@ -54,6 +54,13 @@ def instant(moment: str | datetime) -> datetime:
     return moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
 
 
+def paid_for(until: str | None, *, now: datetime | None = None) -> str | None:
+    """What is to be said of a destroyed server that its provider is still paid for; None when it is not."""
+    if until is None or instant(until) <= (now or datetime.now(UTC)):
+        return None
+    return f"terminating, paid until {instant(until).date().isoformat()}"
+
+
 def word(value: object) -> str:
     """Any field's value as text; `-` for nothing."""
     return "-" if value is None or value == "" else str(value)

@@ -28,11 +28,14 @@ _EXAMPLE: dict[str, JsonValue] = {
     "observed_at": "2026-11-21T12:00:00Z",
     "accepted_at": "2026-11-21T11:50:00Z",
     "destroyed_at": None,
+    "paid_until": None,
 }
 
 
 class RecordedServer(BaseModel):
-    """A server of an instance, kept after its destruction; `provider_ref` is the provider's own number."""
+    """A server of an instance, kept after its destruction; `provider_ref` is the provider's own number. One that is `terminating` is
+    destroyed, and stays at its provider, empty and paid for, until `paid_until`.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -49,6 +52,7 @@ class RecordedServer(BaseModel):
     observed_at: datetime | None
     accepted_at: datetime | None
     destroyed_at: datetime | None
+    paid_until: datetime | None = None
 
 
 @router.get("/servers", responses=problems(403), summary="List servers")

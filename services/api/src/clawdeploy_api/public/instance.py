@@ -160,6 +160,7 @@ class Instance(BaseModel):
                     "bot_token": None,
                     "api_key": None,
                     "provider_server_id": "4711",
+                    "server_paid_until": None,
                     "public_address": None,
                     "private_address": "127.0.0.1:21000",
                     "health": {"process": "healthy", "channel": "disabled", "observed_at": "2026-11-21T10:00:05Z"},
@@ -196,6 +197,9 @@ class Instance(BaseModel):
     bot_token: Literal["***"] | None
     api_key: dict[str, Literal["***"]] | None
     provider_server_id: str | None
+    server_paid_until: datetime | None = Field(
+        description="a server that is destroyed stays at the provider, empty and terminating, and is paid by the operator until then"
+    )
     public_address: str | None
     private_address: str | None
     health: Health

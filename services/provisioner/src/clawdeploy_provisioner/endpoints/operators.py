@@ -15,8 +15,9 @@ from clawdeploy_common.internal import Caller, Operator
 
 _SERVERS = text(
     """
-    SELECT id, instance_id, account_id, provider, region, plan, provider_ref, state, detail, host, port, restarts, observed_at,
-           accepted_at, destroyed_at
+    SELECT id, instance_id, account_id, provider, region, plan, provider_ref,
+           CASE WHEN paid_until > clock_timestamp() THEN 'terminating' ELSE state END AS state,
+           detail, host, port, restarts, observed_at, accepted_at, destroyed_at, paid_until
     FROM servers WHERE (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit
     """
 )
@@ -30,7 +31,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 class ServerView(BaseModel):
-    """A server as recorded."""
+    """A server as recorded; ``terminating`` are those that are destroyed here and paid for at their provider until a date."""
 
     id: UUID
     instance_id: UUID
@@ -47,6 +48,7 @@ class ServerView(BaseModel):
     observed_at: datetime | None
     accepted_at: datetime | None
     destroyed_at: datetime | None
+    paid_until: datetime | None
 
 
 class DebtView(BaseModel):

@@ -11,6 +11,7 @@ from clawdeploy_provisioner.metrics import PROVIDER_CALLS, PROVIDER_SECONDS
 from clawdeploy_provisioner.providers.protocol import (
     Belonging,
     Bundle,
+    LastBill,
     Listing,
     Progress,
     Provider,
@@ -126,6 +127,10 @@ class MeasuredAccount(Measured):
         """As the provider does."""
         with _call(self.name, "holds"):
             return await self._rented.holds(provider_ref)
+
+    async def last_bill(self, server_id: UUID) -> LastBill:
+        """As the provider does."""
+        return await self._rented.last_bill(server_id)
 
     async def belongings(self) -> list[Belonging]:
         """As the provider does."""

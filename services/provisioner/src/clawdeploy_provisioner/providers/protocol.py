@@ -131,6 +131,18 @@ class Bundle:
     version: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class LastBill:
+    """What a provider charges for a server that was removed, where that is not the time it was there.
+
+    ``paid_until`` is the end of the month that was paid ahead, by the provider's own word; ``refunded`` says that the provider cancelled
+    the order, so that nothing is charged at all.
+    """
+
+    paid_until: datetime | None = None
+    refunded: bool = False
+
+
 class ProviderError(Exception):
     """Root of what a provider raises on purpose; each leaf is temporary or permanent too."""
 
@@ -301,6 +313,10 @@ class Rented(Protocol):
 
     async def holds(self, provider_ref: str) -> bool:
         """Whether the account has the server with the cloud's own reference: looked up directly, not in a listing."""
+        ...
+
+    async def last_bill(self, server_id: UUID) -> LastBill:
+        """What is charged for a server whose removal was confirmed."""
         ...
 
     async def belongings(self) -> list[Belonging]:

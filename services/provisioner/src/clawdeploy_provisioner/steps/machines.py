@@ -164,7 +164,7 @@ class MachineSteps:
             await context.settle(provider.visibility_lag)
             row = await self._acknowledged(context, provider, row)
             async with context.call(self.call_s):
-                await debts.destroy_confirmed(provider, row)
+                bill = await debts.destroy_confirmed(provider, row)
         except (LeaseLost, CancelRequested, *DATABASE_ERRORS):
             raise
         except Exception as error:  # noqa: BLE001 - whatever the provider says, the server is not forgotten
@@ -174,6 +174,7 @@ class MachineSteps:
             unit,
             row.id,
             row.provider,
+            bill=bill,
             instance_id=facts.instance_id,
             account_id=facts.account_id,
             operation_id=facts.id,

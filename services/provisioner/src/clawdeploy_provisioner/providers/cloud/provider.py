@@ -18,6 +18,7 @@ from clawdeploy_provisioner.providers.protocol import (
     Belonging,
     Bundle,
     ConfigurationRejected,
+    LastBill,
     Listing,
     Progress,
     ProviderUnavailable,
@@ -118,6 +119,11 @@ class CloudProvider:
     async def holds(self, provider_ref: str) -> bool:
         """As the account says."""
         return await self._account.holds(provider_ref)
+
+    async def last_bill(self, server_id: UUID) -> LastBill:
+        """Nothing is paid for what is gone."""
+        del server_id
+        return LastBill()
 
     async def belongings(self) -> list[Belonging]:
         """As the account says."""

@@ -61,7 +61,8 @@ class OvhAccount:
             order_id = await self._buying.settle(row)
         if order_id is None:
             order_id = await self._buying.buy(row, await self._offers(spec), limit=self._settings.max_hourly)
-        return _ordered(row, order_id, ServerState.CREATING)
+        bought = await self.orders.find(spec.server_id) or row
+        return _ordered(bought, order_id, ServerState.CREATING)
 
     async def _offers(self, spec: ServerSpec) -> list[Offer]:
         catalogue = await self._client.get("/order/catalog/public/vps", ovhSubsidiary=self._subsidiary)
@@ -87,7 +88,7 @@ class OvhAccount:
             for tagged in await self.vps.tagged()
             if self._is_ours(tagged) and known.get(tagged["tags"][SERVER_LABEL], "") not in (None, tagged["name"])
         ]
-        return [machine for machine in found if machine is not None] + [_strange(tagged) for tagged in strange]
+        return [machine for machine in found if machine is not None] + [await self._strange(each) for each in strange]
 
     def forget(self) -> None:
         """After a change of ours the last listing is old."""
@@ -142,12 +143,15 @@ class OvhAccount:
     async def remove(self, server_id: UUID) -> None:
         """End the contract and wipe the disk at once; the VPS stays, empty and paid, until its last month is over.
 
+        What carries the server's label and is no order that we know goes on costing too: its contract is ended as well.
+
         Raises:
             ProviderUnavailable: nobody knows yet what was bought, it is not delivered, or its contract is too young to end.
         """
         row = await self.orders.find(server_id)
         if row is None or row.checkout_at is None or row.ends_at is not None:
-            return  # nothing was ever bought, or it ends already
+            await self._end_strange(server_id)  # by us nothing was ever bought, or it ends already
+            return
         order_id = row.order_id or await self._buying.settle(row)
         if order_id is None:
             return
@@ -161,6 +165,11 @@ class OvhAccount:
         else:
             await self.orders.ends(server_id, datetime.now(UTC))
         self.forget()
+
+    async def _end_strange(self, server_id: UUID) -> None:
+        for tagged in await self.vps.tagged():
+            if self._is_ours(tagged) and tagged["tags"][SERVER_LABEL] == str(server_id):
+                await self._end(tagged["name"])
 
     async def _ended(self, row: OrderRow, name: str) -> None:
         found = await self.vps.find(name)
@@ -203,11 +212,25 @@ class OvhAccount:
 
     async def give_back(self, belonging: Belonging) -> None:
         """A VPS that is tagged as ours and that nobody ordered: its contract is ended."""
-        found = await self.vps.find(belonging.ref)
+        await self._end(belonging.ref)
+
+    async def _end(self, name: str) -> None:
+        found = await self.vps.find(name)
         if found is not None:
-            ends_at = await self.vps.end_contract(belonging.ref)
+            ends_at = await self.vps.end_contract(name)
             await self.vps.tag(found, {ENDS_LABEL: ends_at.date().isoformat()})
         self.forget()
+
+    async def _strange(self, tagged: dict[str, Any]) -> Machine:
+        instance = tagged["tags"].get(INSTANCE_LABEL)
+        return Machine(
+            server_id=UUID(tagged["tags"][SERVER_LABEL]),
+            instance_id=UUID(instance) if instance else None,
+            ref=tagged["name"],
+            state=ServerState.UNKNOWN,
+            host=None,
+            created_at=await self.vps.bought_at(tagged["name"]) or datetime.now(UTC),
+        )
 
     def _is_ours(self, tagged: dict[str, Any]) -> bool:
         tags: dict[str, str] = tagged.get("tags") or {}
@@ -221,17 +244,5 @@ def _ordered(row: OrderRow, order_id: int, state: ServerState, *, host: str | No
         ref=str(order_id),
         state=state,
         host=host,
-        created_at=row.created_at,
-    )
-
-
-def _strange(tagged: dict[str, Any]) -> Machine:
-    instance = tagged["tags"].get(INSTANCE_LABEL)
-    return Machine(
-        server_id=UUID(tagged["tags"][SERVER_LABEL]),
-        instance_id=UUID(instance) if instance else None,
-        ref=tagged["name"],
-        state=ServerState.UNKNOWN,
-        host=None,
-        created_at=datetime.now(UTC),
+        created_at=row.checkout_at or row.created_at,
     )

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from clawdeploy_common.database import Database
+from clawdeploy_provisioner.providers.protocol import LastBill
 
 _FIND = text("SELECT * FROM ovh_orders WHERE server_id = :id")
 _LIVE = text("SELECT * FROM ovh_orders WHERE order_id IS NOT NULL AND ends_at IS NULL ORDER BY created_at")
@@ -55,6 +56,15 @@ class OrderRow:
     wiped_at: datetime | None
     ends_at: datetime | None
     created_at: datetime
+
+    @property
+    def last_bill(self) -> LastBill:
+        """What OVH charges once it has ended: nothing for an order that never became a VPS (it was cancelled, and is paid back), until
+        the end of its month when it was we who ended the contract; nobody knows when somebody else did.
+        """
+        if self.ends_at is None:
+            return LastBill()
+        return LastBill(paid_until=None if self.wiped_at is None else self.ends_at, refunded=self.service_name is None)
 
 
 class Orders:

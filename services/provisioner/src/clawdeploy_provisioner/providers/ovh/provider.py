@@ -15,6 +15,7 @@ from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.ovh.account import OvhAccount
 from clawdeploy_provisioner.providers.ovh.orders import OrderRow
 from clawdeploy_provisioner.providers.protocol import (
+    LastBill,
     Progress,
     ProviderUnavailable,
     Server,
@@ -58,6 +59,11 @@ class OvhProvider(CloudProvider):
         """A delivered server can be worked on: what the others' first start does is done by ``ensure_installed`` here."""
         server = await super().observe(server_id)
         return None if server is None else replace(server, reachable=server.state is ServerState.RUNNING)
+
+    async def last_bill(self, server_id: UUID) -> LastBill:
+        """As its order ended."""
+        row = await self._ovh.orders.find(server_id)
+        return LastBill() if row is None else row.last_bill
 
     async def ensure_installed(self, server_id: UUID, progress: Progress, *, channels: Collection[str] = ()) -> None:
         """Have the system installed with the deployment's key, put the files there over SFTP, start the bootstrap, wait for the agent.

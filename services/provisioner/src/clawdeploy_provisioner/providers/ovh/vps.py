@@ -77,6 +77,11 @@ class Vps:
                 continue
             return await self._followed(name, task)
 
+    async def bought_at(self, name: str) -> datetime | None:
+        """The day since when it is paid; None when its contract has ended."""
+        service = await self._client.find(f"/vps/{name}/serviceInfos")
+        return None if service is None else datetime.fromisoformat(service["creation"]).replace(tzinfo=UTC)
+
     async def end_contract(self, name: str) -> datetime:
         """Not to be renewed any more; answers until when it is paid. Confirmed by reading again.
 
