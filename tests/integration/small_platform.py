@@ -40,6 +40,7 @@ class SmallPlatform:
         self.events = 8
         self.tails: list[int] = []
         self.chats: list[Json] = []
+        self.paid_until: str | None = None
 
     def begin(self, instance: Json, kind: str) -> Json:
         """Begin an operation of two steps; each look at it takes it one further."""
@@ -94,7 +95,7 @@ def create_app(platform: SmallPlatform) -> FastAPI:
     _instances(app, platform)
     _agent(app, platform)
     _logs(app, platform)
-    _operator(app)
+    _operator(app, platform)
     return app
 
 
@@ -216,7 +217,7 @@ def _logs(app: FastAPI, platform: SmallPlatform) -> None:
         return StreamingResponse(iter(lines), media_type="text/event-stream")
 
 
-def _operator(app: FastAPI) -> None:
+def _operator(app: FastAPI, platform: SmallPlatform) -> None:
     @app.get("/v1/admin/dead-letters")
     async def letters(service: str | None = None) -> Any:
         letter = {"id": "7", "service": service or "api", "source": "s", "key": "k", "version": 3, "type": "t.v1"}
@@ -236,7 +237,8 @@ def _operator(app: FastAPI) -> None:
 
     @app.get("/v1/admin/servers")
     async def servers(cursor: str | None = None) -> Json:
-        gone = {"id": "s1", "destroyed_at": now()} if cursor is None else {"id": "s2", "destroyed_at": None}
+        gone: Json = {"id": "s1", "destroyed_at": now()} if cursor is None else {"id": "s2", "destroyed_at": None}
+        gone["paid_until"] = platform.paid_until if cursor is None else None
         known = {
             "provider": "hetzner",
             "region": "nbg1",

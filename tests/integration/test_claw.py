@@ -219,6 +219,17 @@ def test_the_servers_are_listed_page_by_page_without_those_that_are_destroyed(pl
     assert "destroyed" in claw("servers", "ls", "--all").stdout.splitlines()[1]
 
 
+def test_a_server_that_is_paid_for_after_its_end_is_listed_and_shown_as_terminating(platform: SmallPlatform) -> None:
+    platform.paid_until = "2999-01-22T00:00:00Z"
+    assert [each["id"] for each in answer(claw("servers", "ls", "--json"))["items"]] == ["s1", "s2"]
+    assert "terminating, paid until 2999-01-22" in claw("servers", "ls").stdout.splitlines()[1]
+    claw("deploy", "demo", "--wait")
+    [instance] = platform.instances.values()
+    assert "paid until" not in claw("show", "demo").stdout
+    instance["server_paid_until"] = platform.paid_until
+    assert "Former server   terminating, paid until 2999-01-22" in claw("show", "demo").stdout
+
+
 def test_a_running_agent_that_is_not_well_is_not_shown_as_well(platform: SmallPlatform) -> None:
     claw("deploy", "demo", "--wait")
     [instance] = platform.instances.values()

@@ -35,6 +35,7 @@ SERVER: dict[str, Any] = {
     "observed_at": "2026-11-21T12:00:00Z",
     "accepted_at": "2026-11-21T11:50:00Z",
     "destroyed_at": None,
+    "paid_until": None,
 }
 
 

@@ -1,6 +1,7 @@
 """From what the other services tell to what people see, and what people may ask for."""
 
 import json
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,6 +12,7 @@ from clawdeploy_common.clock import utc_now
 from clawdeploy_events.lifecycle import (
     DeploymentCancelled,
     DeploymentFailed,
+    InstanceDestroyed,
     OperationCancelled,
     OperationFailed,
     OperationKind,
@@ -136,6 +138,28 @@ async def test_the_end_of_an_older_server_does_not_touch_the_newer_one(platform:
     await told.deployed()
     await told.tell(ServerDestroyed(server_id=UUID(int=1), provider="process", destroyed_at=utc_now()))
     assert (await told.now())["provider_server_id"] == "4711"
+
+
+async def test_how_long_a_destroyed_server_is_paid_outlives_it(platform: Platform, tenant: Tenant) -> None:
+    """A removal that was owed is confirmed when the instance is long gone; of several the last one counts, and none goes with a newer."""
+    told = await story(platform, tenant)
+    await told.deployed()
+    assert (await told.now())["server_paid_until"] is None
+
+    async def destroyed(server_id: UUID, day: str | None) -> None:
+        paid = None if day is None else datetime.fromisoformat(f"{day}T00:00:00Z")
+        gone = ServerDestroyed(server_id=server_id, provider="ovh", destroyed_at=utc_now(), paid_until=paid)
+        await told.tell(gone)
+
+    await destroyed(told.server, "2026-12-22")
+    shown = await told.now()
+    assert (shown["provider_server_id"], shown["server_paid_until"]) == (None, "2026-12-22T00:00:00Z")
+    await told.deployed()
+    await told.tell(InstanceDestroyed(destroyed_at=utc_now()))
+    await destroyed(told.server, "2026-12-28")
+    await destroyed(UUID(int=1), "2026-12-01")
+    await destroyed(UUID(int=2), None)
+    assert (await told.now())["server_paid_until"] == "2026-12-28T00:00:00Z"
 
 
 async def test_starting_what_runs_changes_nothing(platform: Platform, tenant: Tenant) -> None:

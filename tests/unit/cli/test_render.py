@@ -10,7 +10,7 @@ from clawdeploy_cli.render import waiting as waiting_module
 from clawdeploy_cli.render.console import clean, print_json, print_table
 from clawdeploy_cli.render.steps import StepsDisplay, elapsed
 from clawdeploy_cli.render.waiting import waiting
-from clawdeploy_cli.render.words import age, amount, as_of, duration, money
+from clawdeploy_cli.render.words import age, amount, as_of, duration, money, paid_for
 
 STARTED = "2026-11-21T10:00:00Z"
 
@@ -47,6 +47,12 @@ def test_a_reading_of_this_second_is_of_now() -> None:
     now = datetime(2026, 11, 21, 10, 0, 1, tzinfo=UTC)
     assert as_of(STARTED, now=now) == "now"
     assert as_of(STARTED, now=now + timedelta(seconds=60)) == "1 min 01 s ago"
+
+
+def test_what_is_paid_for_after_its_end_is_told_until_then() -> None:
+    now = datetime(2026, 11, 21, 10, 0, 1, tzinfo=UTC)
+    assert paid_for("2026-12-22T00:00:00Z", now=now) == "terminating, paid until 2026-12-22"
+    assert [paid_for(until, now=now) for until in (None, "2026-11-21T10:00:00Z")] == [None, None]
 
 
 @pytest.mark.parametrize(

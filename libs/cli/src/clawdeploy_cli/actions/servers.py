@@ -13,7 +13,7 @@ def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
     items = (
         found
         if with_destroyed
-        else [item for item in found if item["destroyed_at"] is None or paid_for(item["paid_until"])]
+        else [item for item in found if item["destroyed_at"] is None or paid_for(item.get("paid_until"))]
     )
     if as_json:
         print_list(items)
@@ -26,6 +26,6 @@ def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
 
 
 def _row(item: Json) -> list[str]:
-    state = item["state"] if item["destroyed_at"] is None else paid_for(item["paid_until"]) or "destroyed"
+    state = item["state"] if item["destroyed_at"] is None else paid_for(item.get("paid_until")) or "destroyed"
     words = [word(item[key]) for key in ("id", "provider", "region")]
     return [*words, word(state), word(item["host"]), word(item["instance_id"]), age(item["observed_at"])]
