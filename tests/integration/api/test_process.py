@@ -51,7 +51,7 @@ async def running(
             stderr=output,
         )
     headers = {"Authorization": f"Bearer {BOOTSTRAP_KEY}"}
-    async with AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
+    async with AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as http:
         try:
             await ready(http)
             yield http, process
