@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clawdeploy_cli.supervisor.environment import CLOUD_PATHS, CLOUD_SECRETS
 from clawdeploy_provisioner.providers.process.settings import reachable
 from tests.e2e.local import open_folder
 from tests.e2e.openclaw import TOOLS
@@ -17,11 +18,6 @@ from tests.engines.ports import free_ports
 
 pytestmark = [pytest.mark.long]
 CHECKOUT = Path(__file__).parents[2]
-ACCOUNTS = {
-    "hetzner": ("/v1", ("HCLOUD_TOKEN",)),
-    "digitalocean": ("/v2", ("DIGITALOCEAN_TOKEN",)),
-    "ovh": ("/1.0", ("OVH_APPLICATION_SECRET", "OVH_APPLICATION_KEY", "OVH_CONSUMER_KEY")),
-}
 MODEL_KEY = "OPENROUTER_MANAGEMENT_KEY"
 
 
@@ -57,7 +53,7 @@ def said(cloud: str, *, gateway: int, model: int, api: int) -> dict[str, str]:
         "CLAWDEPLOY_PORT": str(gateway),
         "CLAWDEPLOY_START_SECONDS": "500",  # whatever else this machine does
         "OPENROUTER_BASE_URL": f"http://127.0.0.1:{model}/api/v1",
-        f"CLAWDEPLOY_{cloud.upper()}_BASE_URL": f"http://127.0.0.1:{api}{ACCOUNTS[cloud][0]}",
+        f"CLAWDEPLOY_{cloud.upper()}_BASE_URL": f"http://127.0.0.1:{api}{CLOUD_PATHS[cloud]}",
     }
 
 
@@ -71,13 +67,13 @@ def run_live(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("cloud", ACCOUNTS)
+@pytest.mark.parametrize("cloud", CLOUD_SECRETS)
 def test_it_orders_reaches_chats_destroys_and_leaves_the_account_as_it_was(
     docker_with_machines: str, cloud: str
 ) -> None:
     folder = open_folder()
     gateway, model, api = free_ports(3)
-    opens = {name: secrets.token_hex(32) for name in ACCOUNTS[cloud][1]}
+    opens = {name: secrets.token_hex(32) for name in CLOUD_SECRETS[cloud]}
     model_opens = {MODEL_KEY: secrets.token_hex(32)}
     real = ["--machines", "real", "--docker", docker_with_machines, "--tools", str(reachable(TOOLS))]
     reach = ["--reach", str(gateway), "--reach", str(model)]

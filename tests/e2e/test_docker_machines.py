@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from clawdeploy_cli.supervisor.environment import cloud_token
+from clawdeploy_cli.supervisor.environment import CLOUD_PATHS, cloud_token
 from clawdeploy_emulators.machines.hypervisor import label_of
 from clawdeploy_provisioner.openclaw.version import OPENCLAW_VERSION
 from tests.e2e.cloud_accounts import Holdings, holdings
@@ -21,7 +21,6 @@ HOUR_AT_CLOUD = {"hetzner": 9_600, "digitalocean": 17_860, "ovh": 6_274}
 """Micro-units an hour of what is ordered there, as the operator's price book says."""
 ROUNDING = 730
 """Micro-units by which an hourly price may miss a month's of 730 hours."""
-PATHS = {"hetzner": "/v1", "digitalocean": "/v2", "ovh": "/1.0"}
 MARK = "/root/mark"
 WRITTEN_BY_BOOTSTRAP = ("/etc", "/opt", "/usr/local", "/var/lib/openclaw/.openclaw/openclaw.json")
 
@@ -79,7 +78,7 @@ class CloudStory(Story):
 
     def in_the_account(self) -> Holdings:
         """Names of what the cloud account holds."""
-        return holdings(self.cloud, base_url=f"{self._cloud_url()}{PATHS[self.cloud]}", secrets=self._opens())
+        return holdings(self.cloud, base_url=f"{self._cloud_url()}{CLOUD_PATHS[self.cloud]}", secrets=self._opens())
 
     def _cloud_url(self) -> str:
         return self.services()[f"{self.cloud}-stand-in"]["address"]

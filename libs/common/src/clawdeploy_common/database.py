@@ -28,17 +28,14 @@ class Database:
         self.jobs_added = Wakeup()
         self.feed_grown = Signals()
         self.events_added = Wakeup()
-        self.owner = Pool(
-            settings.database_url.get_secret_value(),
-            schema=producer,
-            size=settings.database_pool_size,
-            traced=settings.trace_sql,
-        )
-        self.web = Pool(
-            settings.database_web_url.get_secret_value(),
-            schema=producer,
-            size=settings.database_pool_size,
-            traced=settings.trace_sql,
+        self.owner, self.web = (
+            Pool(
+                url.get_secret_value(),
+                schema=producer,
+                size=settings.database_pool_size,
+                traced=settings.trace_sql,
+            )
+            for url in (settings.database_url, settings.database_web_url)
         )
 
     async def close(self) -> None:

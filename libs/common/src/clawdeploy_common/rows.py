@@ -20,9 +20,9 @@ def columns_of(model: type[DeclarativeBase]) -> str:
     return ", ".join(f'"{column.name}"' for column in _table(model).columns)
 
 
-async def select(session: Session, model: type[Model], where: TextClause, **values: Any) -> Sequence[Model]:
-    """What is found by a ``where`` that began with ``selecting``."""
-    return [model(**dict(row)) for row in await session.execute(where, values)]
+async def select(session: Session, model: type[Model], statement: TextClause, **values: Any) -> Sequence[Model]:
+    """What a statement of ``selecting`` finds."""
+    return [model(**dict(row)) for row in await session.execute(statement, values)]
 
 
 def selecting(model: type[DeclarativeBase], rest: str, **types: Any) -> TextClause:

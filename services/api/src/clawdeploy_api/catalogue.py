@@ -128,8 +128,12 @@ PROVIDERS = (
     ),
     Provider(id="ovh", name="OVHcloud", regions=("GRA", "SBG", "DE", "UK", "WAW", "BHS")),
 )
-CLOUDS = frozenset({"hetzner", "digitalocean", "ovh"})
-"""Providers whose servers are rented in an account of the operator's."""
+CLOUDS = {
+    "hetzner": "HETZNER_API_TOKEN",
+    "digitalocean": "DIGITALOCEAN_API_TOKEN",
+    "ovh": "OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY",
+}
+"""Providers whose servers are rented in an account of the operator's, with the settings that connect it."""
 PLANS = (
     Plan(id="free", name="Free", max_instances=0, memory_mb=2048, cpu_millis=1000, llm_limit_micros=1_000_000),
     Plan(

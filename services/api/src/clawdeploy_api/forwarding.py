@@ -94,10 +94,9 @@ class Forwarder:
 
     async def _call(self, method: str, target: Target, body: bytes | None = None) -> dict[str, Any]:
         timeout = Timeout(target.timeout_s, connect=min(CONNECT_S, target.timeout_s))
+        http = self._held if target.is_held else self._http
         try:
-            response = await (self._held if target.is_held else self._http).send(
-                self._request(method, target, body, timeout)
-            )
+            response = await http.send(self._request(method, target, body, timeout))
         except TransportError as error:
             raise _away(target, error) from error
         if response.status_code >= 400:  # noqa: PLR2004 - where errors begin

@@ -26,8 +26,8 @@ def _written(columns: str, *, guard: str = "") -> Any:
         ON CONFLICT (instance_id) DO UPDATE SET account_id = coalesce(v.account_id, excluded.account_id), {", ".join(sets)} {guard}
         """  # noqa: S608 - column names of this module
     )
-    types = {"account_id": Uuid, "server_id": Uuid, "state_at": _TIME, "deployed_at": _TIME, "health_at": _TIME}
-    types |= {"server_paid_until": _TIME}
+    times = ("state_at", "deployed_at", "health_at", "server_paid_until")
+    types = {"account_id": Uuid, "server_id": Uuid, **dict.fromkeys(times, _TIME)}
     texts = {"reason", "endpoint", "server_state", "server_detail", "provider_ref", "health_detail", "state"}
     used = {"account_id", *plain}
     return statement.bindparams(

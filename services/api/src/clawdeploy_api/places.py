@@ -3,21 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from clawdeploy_api.catalogue import PROVIDERS, Provider
+from clawdeploy_api.catalogue import CLOUDS, PROVIDERS, Provider
 from clawdeploy_api.engines import Known
 from clawdeploy_api.settings import ApiSettings
 from clawdeploy_common.errors import InvalidInput
 
-_ACCOUNTS = {
-    "hetzner": "HETZNER_API_TOKEN",
-    "digitalocean": "DIGITALOCEAN_API_TOKEN",
-    "ovh": "OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY",
-}
-"""What connects an account of each cloud."""
 _CONNECT = {
     name: f"is not connected here: set {variables} and CLAWDEPLOY_PUBLIC_URL (docs/cloud-accounts.md), "
     f"or try it without an account with CLAWDEPLOY_EMULATED_CLOUDS={name}, and start the platform again"
-    for name, variables in _ACCOUNTS.items()
+    for name, variables in CLOUDS.items()
 }
 
 

@@ -14,8 +14,6 @@ from clawdeploy_provisioner.secret_store import SecretStore
 
 IDENTITY_PURPOSE = b"clawdeploy/gateway-identity/v1"
 _IDENTITY = text("SELECT identity FROM instances WHERE id = :id")
-
-
 _CHANNELS = text("SELECT heartbeat->'channel_accounts' FROM server_agents WHERE id = :id")
 
 

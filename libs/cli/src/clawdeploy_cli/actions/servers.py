@@ -5,16 +5,13 @@ from clawdeploy_cli.client.http import Json
 from clawdeploy_cli.render.console import print_list, print_table, say
 from clawdeploy_cli.render.words import age, paid_for, word
 
+_GONE = "destroyed"
+
 
 def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
     """`claw servers ls`."""
     with connect() as api:
-        found = list(api.pages("/v1/admin/servers"))
-    items = (
-        found
-        if with_destroyed
-        else [item for item in found if item["destroyed_at"] is None or paid_for(item.get("paid_until"))]
-    )
+        items = [item for item in api.pages("/v1/admin/servers") if with_destroyed or _state(item) != _GONE]
     if as_json:
         print_list(items)
     elif items:
@@ -25,7 +22,10 @@ def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
         say("There are none.")
 
 
+def _state(item: Json) -> str:
+    return item["state"] if item["destroyed_at"] is None else paid_for(item.get("paid_until")) or _GONE
+
+
 def _row(item: Json) -> list[str]:
-    state = item["state"] if item["destroyed_at"] is None else paid_for(item.get("paid_until")) or "destroyed"
     words = [word(item[key]) for key in ("id", "provider", "region")]
-    return [*words, word(state), word(item["host"]), word(item["instance_id"]), age(item["observed_at"])]
+    return [*words, word(_state(item)), word(item["host"]), word(item["instance_id"]), age(item["observed_at"])]

@@ -24,12 +24,12 @@ _OUTSIDE = (
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
 )
-_CLOUD_SECRETS = {
+CLOUD_SECRETS = {
     "hetzner": ("HCLOUD_TOKEN",),
     "digitalocean": ("DIGITALOCEAN_TOKEN",),
     "ovh": ("OVH_APPLICATION_SECRET", "OVH_APPLICATION_KEY", "OVH_CONSUMER_KEY"),
 }
-_CLOUD_PATHS = {"hetzner": "/v1", "digitalocean": "/v2", "ovh": "/1.0"}
+CLOUD_PATHS = {"hetzner": "/v1", "digitalocean": "/v2", "ovh": "/1.0"}
 _REACHES_OUT = frozenset({"provisioner", "billing"})
 
 
@@ -112,7 +112,7 @@ def openrouter_environment(around: Surroundings) -> dict[str, str]:
 def cloud_token(name: str, secrets: Secrets) -> dict[str, str]:
     """What opens a stand-in's account: made from this home's secrets, so that nothing else does."""
     key = secrets.stand_in_management_key
-    first, *others = _CLOUD_SECRETS[name]
+    first, *others = CLOUD_SECRETS[name]
     made = {first: f"{name}:{key}"} | {variable: f"{name}:{variable}:{key}" for variable in others}
     return {variable: hashlib.sha256(text.encode()).hexdigest() for variable, text in made.items()}
 
@@ -131,7 +131,7 @@ def _clouds(around: Surroundings) -> dict[str, str]:
     if "ovh" in around.settings.emulated and around.settings.emulated_machines == "hollow":
         found["CLAWDEPLOY_OVH_SSH_PORT"] = str(hollow_ssh_port())
     for name in around.settings.emulated:
-        address = f"http://{LOOPBACK}:{getattr(around.ports, name)}{_CLOUD_PATHS[name]}"
+        address = f"http://{LOOPBACK}:{getattr(around.ports, name)}{CLOUD_PATHS[name]}"
         found |= cloud_token(name, around.secrets) | {f"CLAWDEPLOY_{name.upper()}_BASE_URL": address}
         found["CLAWDEPLOY_CLOUD_INVENTORY_SECONDS"] = os.environ.get("CLAWDEPLOY_CLOUD_INVENTORY_SECONDS", "5")
     return found

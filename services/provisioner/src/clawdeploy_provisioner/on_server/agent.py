@@ -430,14 +430,8 @@ class Agent:
         if wish["generation"] != self._state.generation and self._version is not None:
             self._carry_out(wish)
         self._tell_results()
-        if self._heard_now(answer) != self._heard:
-            self._heard = self._heard_now(answer)
-            return 0.0
-        return float(answer["heartbeat_seconds"])
-
-    @staticmethod
-    def _heard_now(answer: Mapping[str, Any]) -> dict[str, Any]:
-        return {**answer["gateway"], "configuration_id": answer["configuration_id"]}
+        before, self._heard = self._heard, {**wish, "configuration_id": wanted}
+        return 0.0 if self._heard != before else float(answer["heartbeat_seconds"])
 
     def _heartbeat(self) -> dict[str, Any]:
         self._version = self._version or self._openclaw.version

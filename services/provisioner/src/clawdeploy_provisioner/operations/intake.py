@@ -135,7 +135,11 @@ async def activate(
     deployment = DeploymentPlan.model_validate(parameters.get("deployment", instance.deployment))
     if "deployment" in parameters:
         await uow.session.execute(_SET_DEPLOYMENT, {"id": instance.id, "deployment": parameters["deployment"]})
-    restarts = instance.wanted == "running" and await uow.session.scalar(_HAS_AGENT, {"id": instance.id}) is None
+    restarts = (
+        kind is OperationKind.APPLY_CONFIG
+        and instance.wanted == "running"
+        and await uow.session.scalar(_HAS_AGENT, {"id": instance.id}) is None
+    )
     in_place = bool(parameters.get("in_place"))
     names = steps_of(kind, llm_key=deployment.llm_key, restarts=restarts, in_place=in_place)
     await uow.session.execute(_ACTIVATE, {"id": operation_id})

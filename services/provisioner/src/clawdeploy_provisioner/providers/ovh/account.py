@@ -21,7 +21,8 @@ from clawdeploy_provisioner.providers.cloud.client import CloudRefused
 from clawdeploy_provisioner.providers.cloud.listing import SharedListing
 from clawdeploy_provisioner.providers.cloud.settings import CloudSettings
 from clawdeploy_provisioner.providers.ovh.buying import Buying
-from clawdeploy_provisioner.providers.ovh.choice import in_stock, offers, plans_that_fit
+from clawdeploy_provisioner.providers.ovh.catalogue import catalogue_of, stock_of
+from clawdeploy_provisioner.providers.ovh.choice import offers, plans_that_fit
 from clawdeploy_provisioner.providers.ovh.client import OvhClient
 from clawdeploy_provisioner.providers.ovh.delivery import Delivery
 from clawdeploy_provisioner.providers.ovh.orders import OrderRow, Orders
@@ -65,14 +66,8 @@ class OvhAccount:
         return _ordered(bought, order_id, ServerState.CREATING)
 
     async def _offers(self, spec: ServerSpec) -> list[Offer]:
-        catalogue = await self._client.get("/order/catalog/public/vps", ovhSubsidiary=self._subsidiary)
-        fitting = plans_that_fit(catalogue, spec)
-        stock = {
-            plan: in_stock(
-                await self._client.get("/vps/order/rule/datacenter", ovhSubsidiary=self._subsidiary, planCode=plan)
-            )
-            for plan in fitting
-        }
+        fitting = plans_that_fit(await catalogue_of(self._client, subsidiary=self._subsidiary), spec)
+        stock = {plan: await stock_of(self._client, plan, subsidiary=self._subsidiary) for plan in fitting}
         return offers(fitting, stock, spec=spec, limit=self._settings.max_hourly)
 
     async def servers(self, *, fresh: bool = False) -> list[Machine]:

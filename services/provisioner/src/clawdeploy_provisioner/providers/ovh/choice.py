@@ -16,14 +16,15 @@ _DATACENTER = "vps_datacenter"
 
 def plans_that_fit(catalogue: Mapping[str, Any], spec: ServerSpec) -> dict[str, Decimal]:
     """Codes of the plans that are large enough, with their net price an hour (a month is 730 hours; sold by the month only)."""
-    sizes = {product["name"]: product["blobs"]["technical"] for product in catalogue["products"] if is_sized(product)}
-    return {
-        plan["planCode"]: monthly / HOURS_A_MONTH
-        for plan in catalogue["plans"]
-        if plan["product"] in sizes
-        and _fits(sizes[plan["product"]], spec)
-        and (monthly := monthly_price(plan)) is not None
-    }
+    return {code: monthly / HOURS_A_MONTH for code, technical, monthly in plans_of(catalogue) if _fits(technical, spec)}
+
+
+def plans_of(catalogue: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Decimal]]:
+    """The VPS that are sold by the month: a plan's code, what it is made of, its net price a month."""
+    sizes = {product["name"]: product["blobs"]["technical"] for product in catalogue["products"] if _is_sized(product)}
+    for plan in catalogue["plans"]:
+        if plan["product"] in sizes and (monthly := _monthly(plan)) is not None:
+            yield plan["planCode"], sizes[plan["product"]], monthly
 
 
 def offers(
@@ -50,8 +51,7 @@ def _near(fitting: Mapping[str, Decimal], stock: Mapping[str, Sequence[str]], re
                 yield Offer(server_type=plan, location=place, hourly=hourly)
 
 
-def is_sized(product: Mapping[str, Any]) -> bool:
-    """Whether it is a VPS, of which memory and cores are told."""
+def _is_sized(product: Mapping[str, Any]) -> bool:
     blobs: dict[str, Any] = product.get("blobs") or {}
     technical: dict[str, Any] = blobs.get("technical") or {}
     return "memory" in technical and "cpu" in technical
@@ -63,7 +63,7 @@ def _fits(technical: Mapping[str, Any], spec: ServerSpec) -> bool:
     )
 
 
-def monthly_price(plan: Mapping[str, Any]) -> Decimal | None:
+def _monthly(plan: Mapping[str, Any]) -> Decimal | None:
     """What a month's renewal costs without a commitment."""
     for pricing in plan["pricings"]:
         if pricing["mode"] == "default" and "renew" in pricing["capacities"] and pricing["intervalUnit"] == "month":

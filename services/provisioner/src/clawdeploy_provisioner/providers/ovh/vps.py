@@ -49,7 +49,7 @@ class Vps:
 
     async def address(self, name: str) -> str | None:
         """Its IPv4 address."""
-        return next((ip for ip in await self._client.get(f"/vps/{name}/ips") if is_ipv4(ip)), None)
+        return next((ip for ip in await self._client.get(f"/vps/{name}/ips") if _is_ipv4(ip)), None)
 
     async def drained(self, name: str) -> None:
         """Until no task is under way; the caller limits the time."""
@@ -134,8 +134,7 @@ class Vps:
         raise NoSuchImage(f"{wanted} is none of {', '.join(offered)}")
 
 
-def is_ipv4(text: str) -> bool:
-    """OVH lists both kinds of addresses together."""
+def _is_ipv4(text: str) -> bool:
     try:
         IPv4Address(text)
     except ValueError:
