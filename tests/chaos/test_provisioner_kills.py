@@ -25,6 +25,7 @@ UNDOING = [
     "after stop",
 ]
 BEGUN, DONE = "operation.started.v1", "operation.completed.v1"
+HASTY = {"CLAWDEPLOY_DATABASE_IDLE_TRANSACTION_SECONDS": "3"}
 DEPLOYED = [
     BEGUN,
     "server.intended.v1",
@@ -117,7 +118,7 @@ async def test_a_runner_stopped_past_its_lease_is_replaced_and_changes_nothing_w
     platform: Platform,
 ) -> None:
     pauses = "before POST /keys|before ensure_server|after ensure_server|before start|did start"
-    provisioners = [platform.provisioner(name, LIGHT_PAUSE=pauses) for name in ("one", "two")]
+    provisioners = [platform.provisioner(name, LIGHT_PAUSE=pauses, **HASTY) for name in ("one", "two")]
     instance_id, _, operation_id = await platform.deploy()
     async with asyncio.timeout(120):
         while not await platform.rows_if_there("SELECT 1 FROM provisioner.operations WHERE finished_at IS NOT NULL"):
@@ -134,3 +135,16 @@ async def test_a_runner_stopped_past_its_lease_is_replaced_and_changes_nothing_w
     assert len(platform.provider.created) == 1
     await platform.eventually_keys(1)  # a key that a sleeper minted too late is swept away
     assert len((await platform.provider.list_servers()).servers) == 1
+
+
+async def test_a_runner_that_stands_still_in_the_middle_of_a_claim_holds_nobody_up(platform: Platform) -> None:
+    """INVARIANT: locks of who is frozen are freed: nobody waits for a transaction whose owner does nothing."""
+    runners = [platform.provisioner(name, LIGHT_PAUSE="claiming", **HASTY) for name in ("one", "two")]
+    _, _, operation_id = await platform.deploy()
+    assert await platform.ended(operation_id) == "succeeded"
+    assert [runner.is_stopped for runner in runners].count(True) == 1
+    for runner in runners:
+        runner.send(signal.SIGCONT)
+    _, _, another = await platform.deploy()
+    assert await platform.ended(another) == "succeeded"
+    assert len(platform.provider.created) == 2

@@ -3,7 +3,8 @@
 LIGHT_FOLDER is where its servers live. LIGHT_DEATHS lists moments, separated by `|`; the first of them that is reached and that
 nobody died at before kills the process as `kill -9` does (LIGHT_PAUSE instead stops it, as SIGSTOP does). A moment is
 "before VERB" or "after VERB" of the provider, "before METHOD /keys" or "after METHOD /keys" of OpenRouter, and "doing STEP",
-"did STEP" or "told STEP": before its verb, between the verb and the commit of its outcome, and after that commit.
+"did STEP" or "told STEP": before its verb, between the verb and the commit of its outcome, and after that commit. "claiming" is
+in the transaction that takes an operation, which no other runner can do at the same time.
 """
 
 import os
@@ -13,7 +14,9 @@ from typing import Any
 
 from clawdeploy_common.http import AsyncClient, Response
 from clawdeploy_common.service import serve
+from clawdeploy_common.session import Session
 from clawdeploy_provisioner.main import build
+from clawdeploy_provisioner.operations import store
 from clawdeploy_provisioner.operations.drive import Drive
 from clawdeploy_provisioner.settings import ProvisionerSettings
 from tests.light.provider import LightProvider
@@ -73,11 +76,25 @@ def _watch_steps(fate: Fate) -> None:
     Drive._attempt, Drive._end = watched_attempt, watched_end  # pyright: ignore[reportPrivateUsage]
 
 
+def _watch_claims(fate: Fate) -> None:
+    """Make the taking of an operation a moment."""
+    claim = store.claim
+
+    async def watched_claim(session: Session, **limits: Any) -> Any:
+        row = await claim(session, **limits)
+        if row is not None:
+            await fate("claiming")
+        return row
+
+    store.claim = watched_claim
+
+
 def main() -> None:
     """Serve until told to stop, or until fate strikes."""
     folder = Path(os.environ["LIGHT_FOLDER"])
     fate = Fate(folder / "deaths", dict(os.environ))
     _watch_steps(fate)
+    _watch_claims(fate)
     provider = LightProvider(folder / "servers", hook=fate)
     settings = ProvisionerSettings()  # pyright: ignore[reportCallIssue] - read from the environment
     service, app = build(settings, http=FatefulClient(fate), providers={"light": provider})

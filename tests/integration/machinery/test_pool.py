@@ -89,7 +89,7 @@ async def test_a_connection_that_was_cut_is_an_outage_and_is_replaced(producer: 
 
 async def test_a_pool_outlives_its_server(own_postgres: RunningPostgres) -> None:
     """INVARIANT: a server that was killed takes what was not committed with it; when it is back, nobody meets a dead connection."""
-    pool = Pool(own_postgres.admin_url, schema="public", size=3)
+    pool = Pool(own_postgres.admin_url, schema="public", size=3, idle_s=30)
     insert, count = text("INSERT INTO kept (note) VALUES (:note)"), text("SELECT count(*) FROM kept")
     inside, killed = asyncio.Barrier(4), asyncio.Event()
 
@@ -125,7 +125,7 @@ async def test_a_pool_outlives_its_server(own_postgres: RunningPostgres) -> None
 async def test_who_finds_no_connection_free_is_told_so_in_time(
     producer: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = Pool(producer.settings.database_url.get_secret_value(), schema="api", size=1)
+    pool = Pool(producer.settings.database_url.get_secret_value(), schema="api", size=1, idle_s=30)
     async with pool.transaction() as session:
         monkeypatch.setattr("clawdeploy_common.pool._WAIT_S", 0.1)
         with pytest.raises(TimeoutError) as caught:
@@ -139,9 +139,25 @@ async def test_who_finds_no_connection_free_is_told_so_in_time(
     await pool.close()
 
 
+async def test_a_transaction_whose_owner_stands_still_is_ended(producer: Machine) -> None:
+    """INVARIANT: a process that is frozen in a transaction holds its locks for a while, not for ever."""
+    pool = Pool(producer.settings.database_url.get_secret_value(), schema="api", size=3, idle_s=1)
+    lock = text("SELECT pg_advisory_xact_lock(7)")
+    with pytest.raises(DATABASE_ERRORS) as caught:
+        async with pool.transaction() as frozen:
+            await frozen.execute(lock)
+            async with asyncio.timeout(30), pool.transaction() as waiting:
+                await waiting.execute(lock)
+            await frozen.execute(text("SELECT 1"))
+    assert is_outage(caught.value)
+    async with pool.transaction() as session:
+        await session.execute(lock)
+    await pool.close()
+
+
 async def test_a_table_that_a_migration_changes_costs_one_try(producer: Machine) -> None:
     """INVARIANT: a statement prepared for the table as it was is no event's and no request's fault, and is prepared anew."""
-    pool = Pool(producer.settings.database_url.get_secret_value(), schema="api", size=3)
+    pool = Pool(producer.settings.database_url.get_secret_value(), schema="api", size=3, idle_s=30)
     everything = text("SELECT * FROM reactions")
 
     async def on_every_connection() -> None:
@@ -167,7 +183,7 @@ async def test_a_table_that_a_migration_changes_costs_one_try(producer: Machine)
 async def test_the_wall_ends_with_its_transaction(producer: Machine) -> None:
     """INVARIANT: whatever ends a transaction, the next one on its connection is behind no account's wall."""
     account, seen = uuid4(), text("SELECT current_setting('clawdeploy.account', true)")
-    pool = Pool(producer.settings.database_web_url.get_secret_value(), schema="api", size=1)
+    pool = Pool(producer.settings.database_web_url.get_secret_value(), schema="api", size=1, idle_s=30)
     producer.database.web = pool
     async with producer.database.web_transaction(account) as unit:
         assert await unit.session.scalar(seen) == str(account)

@@ -33,6 +33,7 @@ class Database:
                 url.get_secret_value(),
                 schema=producer,
                 size=settings.database_pool_size,
+                idle_s=settings.database_idle_transaction_seconds,
                 traced=settings.trace_sql,
             )
             for url in (settings.database_url, settings.database_web_url)

@@ -23,12 +23,16 @@ class NotCommitted(Exception):
 
 
 class Pool:
-    """At most ``size`` connections, each made when there is work for it."""
+    """At most ``size`` connections, each made when there is work for it.
 
-    def __init__(self, url: str, *, schema: str, size: int, traced: bool = False) -> None:
+    A transaction whose owner says nothing for ``idle_s`` seconds is ended by the server: a process that stands still holds no locks.
+    """
+
+    def __init__(self, url: str, *, schema: str, size: int, idle_s: int, traced: bool = False) -> None:
         self._url = url
         self._schema = schema
         self._size = size
+        self._idle_s = idle_s
         self._traced = traced
         self._pool: Any = None
         self._opening = asyncio.Lock()
@@ -93,6 +97,7 @@ class Pool:
                     server_settings={
                         "search_path": self._schema,
                         "application_name": f"clawdeploy-{self._schema}",
+                        "idle_in_transaction_session_timeout": f"{self._idle_s}s",
                         **_KEEPALIVES,
                     },
                 )

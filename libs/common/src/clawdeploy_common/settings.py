@@ -23,6 +23,7 @@ class ServiceSettings(BaseSettings):
     database_url: SecretStr
     database_web_url: SecretStr
     database_pool_size: int = Field(default=10, ge=2, le=200)
+    database_idle_transaction_seconds: int = Field(default=30, ge=1, le=3600)
     kafka_bootstrap_servers: str
     kafka_idempotence: bool = True
     kafka_fetch_max_wait_ms: int = Field(default=500, ge=1, le=60_000)
