@@ -20,6 +20,7 @@ from clawdeploy_common.outages import DATABASE_ERRORS, is_outage
 from clawdeploy_common.pool import NotCommitted, Pool
 from clawdeploy_common.session import Session
 
+_ANSWER = text("SELECT 1")
 _SLEEP = text("SELECT pg_sleep(60)")
 _WRONG = text("SELECT 1 / 0")
 
@@ -133,9 +134,9 @@ async def test_who_finds_no_connection_free_is_told_so_in_time(
                 pass
         assert is_outage(caught.value)
         monkeypatch.undo()
-        assert await session.scalar(text("SELECT 1")) == 1
+        assert await session.scalar(_ANSWER) == 1
     async with pool.transaction() as session:
-        assert await session.scalar(text("SELECT 1")) == 1
+        assert await session.scalar(_ANSWER) == 1
     await pool.close()
 
 
@@ -143,12 +144,16 @@ async def test_a_transaction_whose_owner_stands_still_is_ended(producer: Machine
     """INVARIANT: a process that is frozen in a transaction holds its locks for a while, not for ever."""
     pool = Pool(producer.settings.database_url.get_secret_value(), schema="api", size=3, idle_s=1)
     lock = text("SELECT pg_advisory_xact_lock(7)")
-    with pytest.raises(DATABASE_ERRORS) as caught:
+
+    async def stand_still() -> None:
         async with pool.transaction() as frozen:
             await frozen.execute(lock)
             async with asyncio.timeout(30), pool.transaction() as waiting:
                 await waiting.execute(lock)
-            await frozen.execute(text("SELECT 1"))
+            await frozen.execute(_ANSWER)
+
+    with pytest.raises(DATABASE_ERRORS) as caught:
+        await stand_still()
     assert is_outage(caught.value)
     async with pool.transaction() as session:
         await session.execute(lock)
