@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs a Docker engine on Debian or Ubuntu, as root; safe to run again. From Docker's own apt repository, or, where that cannot be
 # reached, the distribution's docker.io, which is said. Starts it, adds the calling user to the group docker, and proves that a
-# container runs.
+# container runs. An engine it installs is set to live-restore (docs.docker.com/engine/daemon/live-restore): containers outlive its
+# crashes and updates.
 #   install-docker.sh [USER]     USER is who shall use it (SUDO_USER, when called through sudo)
 set -euo pipefail
 
@@ -45,6 +46,19 @@ install_distribution() {
     command -v docker >/dev/null || apt-get install -y -qq --no-install-recommends docker-cli
 }
 
+keep_containers() { # whoever has settings of their own keeps those
+    local settings=/etc/docker/daemon.json
+    if [ -e "$settings" ]; then
+        say "$settings is left as it is; with \"live-restore\": true in it, agents outlive a crash of the engine"
+        return
+    fi
+    install -m 0755 -d /etc/docker
+    echo '{"live-restore": true}' >"$settings"
+    if answers; then # the package started it: this setting is read again on SIGHUP
+        kill -HUP "$(cat /run/docker.pid)"
+    fi
+}
+
 answers() { docker version -f '{{.Server.Version}}' >/dev/null 2>&1; }
 
 start_engine() {
@@ -83,6 +97,7 @@ else
         say "Docker's own apt repository cannot be reached: installing the distribution's docker.io, which is older"
         install_distribution
     fi
+    keep_containers
 fi
 start_engine
 if [ -n "$user" ] && [ "$user" != root ]; then

@@ -127,6 +127,41 @@ async def test_an_engine_that_restarts_brings_its_agents_back(cells: Cells, spar
     assert (await cells.provider.list_servers()).complete
 
 
+async def test_an_engine_that_crashes_is_told_and_its_agents_can_be_started_again(
+    cells: Cells, spare: SpareDocker
+) -> None:
+    """INVARIANT: what ran in a crashed engine that ends it when it comes back is off, says so, and starts with all it had."""
+    cell = await cells.deployed()
+    await cell.started()
+    spare.kill()
+    assert not (await cells.provider.list_servers()).complete
+    with pytest.raises(EngineAway):
+        await cell.seen()
+    await spare.start()
+    off = await cell.seen()
+    assert off.state is ServerState.OFF
+    assert off.detail is not None
+    assert "outside the platform" in off.detail
+    await cell.started()
+    assert await says_hello(cell)
+
+
+async def test_an_engine_with_live_restore_crashes_without_its_agents(cells: Cells, spare: SpareDocker) -> None:
+    """What scripts/install-docker.sh sets: agents outlive their engine, and it finds them again."""
+    spare.stop()
+    await spare.start("--live-restore")
+    cell = await cells.deployed()
+    await cell.started()
+    pid = (await cells.engine("top", cell.container, "-C", "busybox", "-o", "pid")).split()[-1]
+    spare.kill()
+    with pytest.raises(EngineAway):
+        await cell.seen()
+    await spare.start("--live-restore")
+    assert (await cell.ready()).state is ServerState.RUNNING
+    assert await says_hello(cell)
+    assert (await cells.engine("top", cell.container, "-C", "busybox", "-o", "pid")).split()[-1] == pid
+
+
 async def test_a_program_whose_port_is_silent_does_not_pass_for_a_running_agent(cells: Cells) -> None:
     """INVARIANT: status is honest: that a process is there is not enough."""
     cell = await cells.deployed()

@@ -34,6 +34,7 @@ class SpareDocker:
         if os.geteuid() != 0 or shutil.which("dockerd") is None or shutil.which("docker") is None:
             raise MissingOnThisMachine("needs root and Docker: apt-get install docker.io")
         folder.mkdir(parents=True)
+        self._folder = folder
         self.data = folder / "data"
         self.data.mkdir()
         self.url = f"unix://{folder / 'docker.sock'}"
@@ -42,11 +43,11 @@ class SpareDocker:
         self._process = EngineProcess(log=folder / "dockerd.log")
         self._is_mounted = False
 
-    async def start(self) -> None:
+    async def start(self, *options: str) -> None:
         """Start it, on the data it has, and wait until it answers."""
         if not self._is_mounted:
             self._mount()
-        self._process.start(leashed(self._command), environment=dict(os.environ))
+        self._process.start(leashed([*self._command, *options]), environment=dict(os.environ))
 
         async def answers() -> bool:
             return not (await asyncio.to_thread(docker, self.url, "version", check=False)).returncode
@@ -69,6 +70,14 @@ class SpareDocker:
     def stop(self) -> None:
         """End it in good order; its containers end with it."""
         self._process.stop(signal.SIGTERM, seconds=30)
+
+    def kill(self) -> None:
+        """End it as a crash does; what runs in its containers runs on.
+
+        Its containerd ends with it, and where no init reaps the dead the next one would take that for alive.
+        """
+        self._process.kill()
+        (self._folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """End it and forget its data."""
