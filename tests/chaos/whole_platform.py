@@ -168,14 +168,14 @@ class WholePlatform:
         return shown
 
     async def doing(self, instance_id: str, step: str) -> None:
-        """Wait until the deployment has come to a step, by the provisioner's own word."""
+        """Wait until the deployment has come to a step, by the provisioner's own word; a slow look finds it already past that."""
         query = """
             SELECT s.state FROM provisioner.operation_steps s JOIN provisioner.operations o ON o.id = s.operation_id
             WHERE o.instance_id = $1 AND s.name = $2
         """
 
         async def come() -> bool:
-            return [row["state"] for row in await self.rows(query, instance_id, step)] == ["running"]
+            return [row["state"] for row in await self.rows(query, instance_id, step)] not in ([], ["pending"])
 
         await eventually(come, pause=0.03)
 

@@ -178,6 +178,8 @@ async def test_a_delivery_may_take_its_time_where_the_provider_says_so(
         instance = await platform.deploy()
         await platform.until("SELECT now() - started_at > interval '8 seconds' FROM operations", True, seconds=60)
         assert (await platform.operation(instance.deployment_id)).state == "running"
+        told = await platform.rows("SELECT DISTINCT line FROM operation_outputs WHERE step = 'wait_address'")
+        assert [row.line for row in told] == ["It was ordered; its delivery may take 60 minutes"]
         await platform.done(await platform.destroy(instance))
 
 

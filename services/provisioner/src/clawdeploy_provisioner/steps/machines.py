@@ -1,6 +1,7 @@
 """Steps about the server: reserve, create, reach, install, destroy."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,8 @@ from clawdeploy_provisioner.providers.protocol import (
     ServerState,
 )
 
-_LOOK_AGAIN_S = 0.5
+_LOOK_AGAIN_S, _LOOK_SELDOM_S, _SELDOMER = 0.5, 15.0, 1.2
+_MINUTE = timedelta(minutes=1)
 _REBUILD_S = 300.0
 """An installation at a cloud is followed to its end, which takes it a minute or two."""
 
@@ -113,9 +115,12 @@ class MachineSteps:
         return record
 
     async def wait_address(self, context: StepContext) -> Record:
-        """Look until the provider names an address; while it may take its time to deliver, that alone is progress."""
+        """Look, less and less often, until the provider names an address; while it may take its time to deliver, that alone is progress."""
         provider, row = self.provider(context), await self.server_row(context)
         known, delivered_until = row.state, row.accepted_at + provider.delivery_patience
+        pause = _LOOK_AGAIN_S
+        if provider.delivery_patience:
+            await context.say(f"It was ordered; its delivery may take {provider.delivery_patience // _MINUTE} minutes")
         while True:
             server = await provider.observe(row.id)
             if server is not None and server.located is not None:
@@ -124,7 +129,8 @@ class MachineSteps:
             if server is not None and (server.state != known or utc_now() < delivered_until):
                 known = server.state
                 await context.moved()
-            await context.sleep(_LOOK_AGAIN_S)
+            await context.sleep(pause)
+            pause = min(pause * _SELDOMER, _LOOK_SELDOM_S)
 
     async def connect(self, context: StepContext) -> None:
         """Wait until the server can be worked on, telling how far it is."""
