@@ -21,6 +21,7 @@ from clawdeploy_events.deployments import ConfigPublished, SecretReference
 from clawdeploy_provisioner.encryption import EncryptionKeys, OpenedBy
 from clawdeploy_provisioner.on_server.desk import CONFIGURATION_PURPOSE
 from clawdeploy_provisioner.on_server.registry import SSH_KEY_PURPOSE
+from clawdeploy_provisioner.providers.own.machines import KEY_PURPOSE as OWN_KEY_PURPOSE
 from clawdeploy_provisioner.rewrapping import EVERYTHING, Rewrapping
 
 OLD, NEW, OTHER = (letter * 32 for letter in (b"o", b"n", b"x"))
@@ -34,6 +35,12 @@ _AGENT = text(
     SELECT id, id, id, 1, '', :content FROM agent
     """
 ).bindparams(bindparam("key", type_=LargeBinary), bindparam("content", type_=LargeBinary))
+_OWN_SERVER = text(
+    """
+    INSERT INTO own_servers (id, name, address, ssh_port, ssh_user, ssh_key, region, check_at)
+    VALUES (:id, 'nas', '127.0.0.1', 1, 'root', :key, 'attic', 'infinity')
+    """
+).bindparams(bindparam("key", type_=LargeBinary))
 
 
 def given(key: bytes, previous: bytes | None = None) -> dict[str, Any]:
@@ -52,12 +59,14 @@ async def openers(platform: Platform, keys: EncryptionKeys) -> dict[str, list[Op
 
 
 async def remember_an_agent(platform: Platform, server_id: UUID) -> None:
-    """What a rented server has: an SSH key and a configuration, both encrypted."""
+    """What a rented server has: an SSH key and a configuration, both encrypted; and a machine of the operator's own, its key."""
     keys = EncryptionKeys(current=OLD)
     values = {"id": server_id, "key": keys.encrypt(b"pem", purpose=SSH_KEY_PURPOSE)}
     values["content"] = keys.encrypt(b"{}", purpose=CONFIGURATION_PURPOSE)
     async with platform.service.database.connection() as connection:
         await connection.execute(_AGENT, values)
+        own = {"id": server_id, "key": keys.encrypt(b"pem", purpose=OWN_KEY_PURPOSE)}
+        await connection.execute(_OWN_SERVER, own)
 
 
 def counted(key: OpenedBy) -> float | None:
@@ -83,9 +92,10 @@ async def test_the_key_is_changed_and_everything_still_opens(database: Database,
         "llm_keys": {OpenedBy.CURRENT},
         "instances": {OpenedBy.CURRENT},
         "server_agents": {OpenedBy.CURRENT},
+        "own_servers": {OpenedBy.CURRENT},
         "agent_configurations": {OpenedBy.CURRENT},
     }
-    assert [log["left"] for log in logs if log["event"] == "encryption_key.changing"] == [6]
+    assert [log["left"] for log in logs if log["event"] == "encryption_key.changing"] == [7]
     async with provisioner(database, tmp_path, **given(NEW)) as after:
         for instance, secrets in ((minted, []), (with_own, OWN_SECRETS)):
             await after.heard(instance)

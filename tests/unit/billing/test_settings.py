@@ -28,7 +28,7 @@ def test_prices_and_rhythm_come_from_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", "sk-or-v1-secret")
     monkeypatch.setenv("OPENROUTER_BASE_URL", "http://127.0.0.1:9/api/v1")
     settings = BillingSettings.model_validate({})
-    assert [p.model_dump() for p in settings.prices] == [price]
+    assert [p.model_dump() for p in settings.prices if p.provider != "own"] == [price]
     assert (settings.usage_interval_seconds, settings.openrouter_base_url) == (5.0, "http://127.0.0.1:9/api/v1")
     assert "sk-or-v1-secret" not in repr(settings)
 
@@ -41,6 +41,14 @@ def test_without_a_key_the_real_provider_is_named_and_nothing_is_read(monkeypatc
     assert settings.openrouter_base_url == "https://openrouter.ai/api/v1"
     charges = {(price.provider, price.plan): price.charge_micros_per_hour for price in settings.prices}
     assert (charges["process", "basic"], charges["hetzner", "basic"]) == (6_849, 13_699)
+
+
+def test_the_operators_own_machines_cost_nothing_where_no_price_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """INVARIANT: no price book leaves out a provider that is always switched on."""
+    told = {"provider": "own", "plan": "pro", "cost_micros_per_hour": 3, "charge_micros_per_hour": 4}
+    monkeypatch.setenv("CLAWDEPLOY_BILLING_PRICES", json.dumps([told]))
+    charges = {(p.provider, p.plan): p.charge_micros_per_hour for p in BillingSettings.model_validate({}).prices}
+    assert charges == {("own", plan): 4 if plan == "pro" else 0 for plan in ("free", "basic", "pro", "enterprise")}
 
 
 def test_an_empty_price_book_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

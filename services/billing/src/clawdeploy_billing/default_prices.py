@@ -6,7 +6,9 @@ A month is 730 hours: 6,849 micro-USD an hour are 5.00 USD a month.
 from clawdeploy_events.billing import Price
 
 _OURS = ("process", "docker")
-"""The operator's own machines."""
+"""Places on the platform's own machine and on Docker hosts."""
+_OWN = "own"
+"""Machines that the operator has anyway: nothing is added to what they cost already."""
 _RENTED = ("hetzner", "digitalocean", "ovh")
 
 
@@ -24,7 +26,10 @@ def _clouds(plan: str, *, cost: int, charge: int) -> list[Price]:
     ]
 
 
+_PLANS = ("free", "basic", "pro", "enterprise")
+OWN_PRICES = [Price(provider=_OWN, plan=plan, cost_micros_per_hour=0, charge_micros_per_hour=0) for plan in _PLANS]
 DEFAULT_PRICES = [
+    *OWN_PRICES,
     *_prices("free", cost=2_740, charge=0),
     *_prices("basic", cost=2_740, charge=6_849),
     *_prices("pro", cost=5_479, charge=13_699),

@@ -90,6 +90,7 @@ RULES: dict[str, Rule] = {
     "hetzner": BEGUN_HOURS,
     "digitalocean": DROPLETS,
     "ovh": BEGUN_MONTHS,
+    "own": PER_SECOND,
 }
 """By provider. Hetzner: docs.hetzner.com/cloud/billing/faq, a few minutes are billed as a full hour. DigitalOcean: by the second since
 1 January 2026, 60 seconds and one cent at least, a month 28 days at most. Both publish hourly and monthly prices rounded on their own:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr, field_validator
 
-from clawdeploy_billing.default_prices import DEFAULT_PRICES
+from clawdeploy_billing.default_prices import DEFAULT_PRICES, OWN_PRICES
 from clawdeploy_common.settings import ServiceSettings
 from clawdeploy_events.billing import Price
 
@@ -13,7 +13,8 @@ class BillingSettings(ServiceSettings):
     """Prices, the management key usage is read with, and how often it is read.
 
     ``prices`` and ``llm_charge_percent`` are what the newest price book version says: when they differ from it at a start, the
-    next version is published. ``usage_interval_seconds`` is the time between two readings of a key that spends nothing; a key
+    next version is published. The operator's own machines, which no setting switches on, cost nothing in the plans that ``prices``
+    leaves out. ``usage_interval_seconds`` is the time between two readings of a key that spends nothing; a key
     that is new or spent lately is read five times as often.
     """
 
@@ -38,6 +39,12 @@ class BillingSettings(ServiceSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
+
+    @field_validator("prices")
+    @classmethod
+    def _with_own(cls, prices: list[Price]) -> list[Price]:
+        told = {(price.provider, price.plan) for price in prices}
+        return [*prices, *(price for price in OWN_PRICES if (price.provider, price.plan) not in told)]
 
     @property
     def usage_interval(self) -> timedelta:

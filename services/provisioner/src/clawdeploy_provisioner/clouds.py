@@ -1,7 +1,7 @@
 """The cloud accounts that are connected, put together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -27,6 +27,10 @@ from clawdeploy_provisioner.providers.ovh.client import OvhClient, OvhClock, Ovh
 from clawdeploy_provisioner.providers.ovh.orders import Orders
 from clawdeploy_provisioner.providers.ovh.provider import OvhProvider
 from clawdeploy_provisioner.providers.ovh.survey import survey as survey_ovh
+from clawdeploy_provisioner.providers.own.account import OwnAccount
+from clawdeploy_provisioner.providers.own.machines import OwnMachines
+from clawdeploy_provisioner.providers.own.provider import NAME as OWN
+from clawdeploy_provisioner.providers.own.provider import OwnProvider
 from clawdeploy_provisioner.settings import ProvisionerSettings
 
 
@@ -63,11 +67,12 @@ class Clouds:
     database: Database
     agents: AgentRegistry
     ssh: SshSessions
+    machines: OwnMachines
 
     @property
     def makers(self) -> dict[str, Callable[[], CloudProvider]]:
         """By name."""
-        return {"hetzner": self._hetzner, "digitalocean": self._digitalocean, "ovh": self._ovh}
+        return {"hetzner": self._hetzner, "digitalocean": self._digitalocean, "ovh": self._ovh, OWN: self._own}
 
     def _hetzner(self) -> CloudProvider:
         token = self.settings.hetzner_api_token
@@ -93,12 +98,16 @@ class Clouds:
         account = OvhAccount(client, tags, chosen, orders=orders, subsidiary=settings.ovh_subsidiary)
         return OvhProvider(chosen, account=account, agents=self.agents, ssh=self.ssh, ssh_port=settings.ovh_ssh_port)
 
+    def _own(self) -> CloudProvider:
+        chosen = replace(self._chosen(OWN, image=""), visibility_lag=timedelta(0))
+        return OwnProvider(chosen, account=OwnAccount(self.machines), agents=self.agents, ssh=self.ssh)
+
     def _chosen(self, name: str, *, image: str) -> CloudSettings:
         return CloudSettings(
             platform=self.settings.platform_id,
             control_plane_url=self.settings.public_url,
             image=image,
-            max_hourly=max_hourly(self.settings)[name],
+            max_hourly=max_hourly(self.settings).get(name, Decimal(0)),
             heartbeat=timedelta(seconds=self.settings.agent_heartbeat_seconds),
             visibility_lag=timedelta(seconds=self.settings.cloud_visibility_seconds),
             delivery_patience=timedelta(seconds=self.settings.ovh_delivery_seconds if name == "ovh" else 0),

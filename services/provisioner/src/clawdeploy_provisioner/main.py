@@ -21,6 +21,7 @@ from clawdeploy_provisioner.endpoints.fleet import Limit, fleet_router
 from clawdeploy_provisioner.endpoints.on_server import on_server_router
 from clawdeploy_provisioner.endpoints.operators import operator_router
 from clawdeploy_provisioner.endpoints.sealing import sealing_router
+from clawdeploy_provisioner.endpoints.servers import servers_router
 from clawdeploy_provisioner.inventory import Inventory
 from clawdeploy_provisioner.key_sweep import KeySweep
 from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
@@ -39,6 +40,10 @@ from clawdeploy_provisioner.orphans import Orphans
 from clawdeploy_provisioner.providers.docker.provider import DockerProvider
 from clawdeploy_provisioner.providers.docker.settings import DockerSettings
 from clawdeploy_provisioner.providers.measured import measured
+from clawdeploy_provisioner.providers.own.checking import Checking
+from clawdeploy_provisioner.providers.own.machines import OwnMachines
+from clawdeploy_provisioner.providers.own.provider import NAME as OWN
+from clawdeploy_provisioner.providers.own.register import Register
 from clawdeploy_provisioner.providers.process.provider import ProcessProvider
 from clawdeploy_provisioner.providers.process.settings import ProcessSettings
 from clawdeploy_provisioner.providers.protocol import Provider
@@ -58,9 +63,13 @@ _CONNECTIONS = Limits(max_connections=200, max_keepalive_connections=50)
 def create_providers(
     settings: ProvisionerSettings, http: AsyncClient, *, database: Database, secrets: SecretStore, ssh: SshSessions
 ) -> dict[str, Provider]:
-    """The providers that are switched on, by name; raises ValueError for an unknown one, or one without its token."""
+    """The providers that are switched on, by name, and the operator's own machines.
+
+    Raises ValueError for an unknown one, or one without its token.
+    """
     agents = AgentRegistry(database, secrets)
-    clouds = Clouds(settings=settings, http=http, database=database, agents=agents, ssh=ssh)
+    machines = OwnMachines(database, secrets)
+    clouds = Clouds(settings=settings, http=http, database=database, agents=agents, ssh=ssh, machines=machines)
     makers: dict[str, Callable[[], Provider]] = {
         "process": lambda: ProcessProvider(_process_settings(settings), http=http),
         "docker": lambda: DockerProvider(_docker_settings(settings), http=http),
@@ -69,7 +78,7 @@ def create_providers(
     unknown = [name for name in settings.provider_names if name not in makers]
     if unknown:
         raise ValueError(f"unknown providers {', '.join(unknown)}; known are {', '.join(makers)}")
-    return {name: makers[name]() for name in settings.provider_names}
+    return {name: makers[name]() for name in dict.fromkeys([*settings.provider_names, OWN])}
 
 
 def _docker_settings(settings: ProvisionerSettings) -> DockerSettings:
@@ -131,10 +140,12 @@ def build(
     service.on_close(http.aclose)
     _add_loops(parts)
     watch_disk(Path(settings.instances_dir), volume="instances")
+    register = Register(service.database, parts.secrets)
     plane = AgentPlane(service.database, parts.providers, parts.agents, stopping=service.stopping)
     routers = [
         plane.router(),
-        operator_router(service.database, parts.docker),
+        operator_router(service.database, parts.docker, register),
+        servers_router(service.database, register),
         sealing_router(service.database, parts.resealing),
         on_server_router(_desk(parts)),
         fleet_router(service.database, emulated=settings.emulated, limits=_limits(parts)),
@@ -223,6 +234,7 @@ def _add_loops(parts: Parts) -> None:
     rewrapping = Rewrapping(database, settings.encryption_keys)
     service.add_check(rewrapping.check)
     service.add_loop("rewrapping", rewrapping.run)
+    service.add_loop("own-servers", Checking(OwnMachines(database, parts.secrets)).run)
     service.add_loop("resealing", parts.resealing.run)
     service.add_jobs({DELETE_JOB: delete_job(database, parts.keys)})
     service.add_loop("runner", Runner(database, settings, _steps(parts), wakeup=database.events_added).run)
@@ -232,7 +244,7 @@ def _add_loops(parts: Parts) -> None:
         parts.providers,
         sweep=Sweep(database, orphans),
         seconds=settings.inventory_seconds,
-        intervals=dict.fromkeys(settings.cloud_names, settings.cloud_inventory_seconds),
+        intervals=dict.fromkeys([*settings.cloud_names, OWN], settings.cloud_inventory_seconds),
     )
     service.add_loop("inventory", inventory.run)
     if settings.openrouter_management_key is not None:

@@ -17,6 +17,7 @@ from clawdeploy_provisioner.llm_keys import SECRET_PURPOSE
 from clawdeploy_provisioner.metrics import ENCRYPTED_ROWS
 from clawdeploy_provisioner.on_server.desk import CONFIGURATION_PURPOSE
 from clawdeploy_provisioner.on_server.registry import SSH_KEY_PURPOSE
+from clawdeploy_provisioner.providers.own.machines import KEY_PURPOSE as OWN_KEY_PURPOSE
 from clawdeploy_provisioner.sealing_keys import KEY_PURPOSE
 
 log = structlog.get_logger()
@@ -55,6 +56,7 @@ EVERYTHING = (
     Wrapped(table="llm_keys", column="secret", purpose=SECRET_PURPOSE),
     Wrapped(table="instances", column="identity", purpose=IDENTITY_PURPOSE),
     Wrapped(table="server_agents", column="ssh_key", purpose=SSH_KEY_PURPOSE),
+    Wrapped(table="own_servers", column="ssh_key", purpose=OWN_KEY_PURPOSE),
     Wrapped(table="agent_configurations", column="content", purpose=CONFIGURATION_PURPOSE),
 )
 

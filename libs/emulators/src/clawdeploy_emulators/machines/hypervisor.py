@@ -77,6 +77,13 @@ class Hypervisor:
             gateway = await self.engine.run("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
             self._ways = [await carry(gateway, port) for port in self._ports]
 
+    def close_ways(self) -> None:
+        """Let them reach nothing any more."""
+        for way in self._ways or ():
+            if way is not None:
+                way.close()
+        self._ways = None
+
     async def _made(self) -> str:
         async with self._making:
             self._image = self._image or await ensure_image(self.engine)

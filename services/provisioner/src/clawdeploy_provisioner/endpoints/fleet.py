@@ -29,6 +29,7 @@ _FLEET = text(
     FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS p (name, place) LEFT JOIN orphans o ON o.provider = p.name
       LEFT JOIN LATERAL (SELECT age(coalesce(o.removed_at, clock_timestamp()) AT TIME ZONE 'UTC', o.since AT TIME ZONE 'UTC') AS age) l
         ON true
+    WHERE p.name <> 'own' OR EXISTS (SELECT 1 FROM own_servers) OR EXISTS (SELECT 1 FROM servers s WHERE s.provider = 'own')
     GROUP BY p.name, p.place ORDER BY p.place
     """
 )
@@ -57,7 +58,7 @@ class ProviderFleet(BaseModel):
 
 
 class Fleet(BaseModel):
-    """Every provider that is switched on."""
+    """Every provider that is switched on; the operator's own machines once there are any."""
 
     items: list[ProviderFleet]
 

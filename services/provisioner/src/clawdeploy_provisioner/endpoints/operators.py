@@ -12,15 +12,8 @@ from sqlalchemy import text
 from clawdeploy_common.cursors import Page, decode_id, encode_id
 from clawdeploy_common.database import Database
 from clawdeploy_common.internal import Caller, Operator
+from clawdeploy_provisioner.providers.own.register import Register
 
-_SERVERS = text(
-    """
-    SELECT id, instance_id, account_id, provider, region, plan, provider_ref,
-           CASE WHEN paid_until > clock_timestamp() THEN 'terminating' ELSE state END AS state,
-           detail, host, port, restarts, observed_at, accepted_at, destroyed_at, paid_until
-    FROM servers WHERE (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit
-    """
-)
 _DEBTS = text(
     """
     SELECT id, instance_id, account_id, resource, provider, provider_ref, reason, attempts, retry_at, owed_at, settled_at
@@ -28,27 +21,6 @@ _DEBTS = text(
     """
 )
 Limit = Annotated[int, Query(ge=1, le=200)]
-
-
-class ServerView(BaseModel):
-    """A server as recorded; ``terminating`` are those that are destroyed here and paid for at their provider until a date."""
-
-    id: UUID
-    instance_id: UUID
-    account_id: UUID
-    provider: str
-    region: str
-    plan: str
-    provider_ref: str | None
-    state: str
-    detail: str | None
-    host: str | None
-    port: int | None
-    restarts: int
-    observed_at: datetime | None
-    accepted_at: datetime | None
-    destroyed_at: datetime | None
-    paid_until: datetime | None
 
 
 class DebtView(BaseModel):
@@ -80,24 +52,18 @@ class Containers(Protocol):
 
 
 class Engines(BaseModel):
-    """Which engines the provisioner can use; ``docker_ready`` says that a new agent's image is there too."""
+    """What the provisioner can use; ``docker_ready`` says that a new agent's image is there too, ``own_regions`` are the labels of the
+    operator's own machines.
+    """
 
     docker: bool = False
     docker_ready: bool = False
+    own_regions: list[str] = []
 
 
-def operator_router(database: Database, docker: Containers | None) -> APIRouter:
+def operator_router(database: Database, docker: Containers | None, register: Register) -> APIRouter:
     """Routes under ``/internal/operator``, and what engines there are."""
     router = APIRouter(prefix="/internal", include_in_schema=False)
-
-    @router.get("/operator/servers")
-    async def servers(_: Operator, cursor: str | None = None, limit: Limit = 50) -> Page[ServerView]:
-        async with database.connection() as connection:
-            rows = (
-                (await connection.execute(_SERVERS, {"after": decode_id(cursor), "limit": limit + 1})).mappings().all()
-            )
-        items = [ServerView.model_validate(dict(row)) for row in rows[:limit]]
-        return Page(items=items, next_cursor=encode_id(items[-1].id) if len(rows) > limit else None)
 
     @router.get("/operator/debts")
     async def debts(_: Operator, cursor: str | None = None, limit: Limit = 50) -> Page[DebtView]:
@@ -108,9 +74,10 @@ def operator_router(database: Database, docker: Containers | None) -> APIRouter:
 
     @router.get("/engines")
     async def engines(_: Caller) -> Engines:
+        regions = await register.regions()
         if docker is None:
-            return Engines()
+            return Engines(own_regions=regions)
         connected, ready = await asyncio.gather(docker.is_connected(), docker.is_ready())
-        return Engines(docker=connected, docker_ready=ready)
+        return Engines(docker=connected, docker_ready=ready, own_regions=regions)
 
     return router

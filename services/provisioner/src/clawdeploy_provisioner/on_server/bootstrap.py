@@ -24,7 +24,6 @@ NODE = Path("/opt/node")
 OPENCLAW = Path("/opt/openclaw")
 USER = "openclaw"
 HOME = Path("/var/lib/openclaw")
-PACKAGES = ("ca-certificates", "ufw", "unattended-upgrades")
 SWAP = Path("/swap.img")
 FSTAB = Path("/etc/fstab")
 ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
@@ -33,8 +32,9 @@ ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 def main() -> None:
     """Every step looks first whether it is done; the agent comes early, to tell how far the rest is."""
     values: dict[str, Any] = json.loads(VALUES.read_text())
-    packages()
-    firewall(values["open_ports"])
+    packages(values["packages"])
+    if values["open_ports"]:
+        firewall(values["open_ports"])
     user()
     agent(values["agent_url"], values["agent_sha256"])
     swap(values["swap_mb"])
@@ -42,11 +42,11 @@ def main() -> None:
     openclaw(values["openclaw_version"])
 
 
-def packages() -> None:
+def packages(names: list[str]) -> None:
     """What images of clouds may lack."""
-    asked = ("dpkg-query", "-W", "-f", "${Package} ${Status}\n", *PACKAGES)
+    asked = ("dpkg-query", "-W", "-f", "${Package} ${Status}\n", *names)
     lines = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()  # noqa: S603 - argv
-    missing = [name for name in PACKAGES if f"{name} install ok installed" not in lines]
+    missing = [name for name in names if f"{name} install ok installed" not in lines]
     if missing:
         say("Installing packages")
         run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update")

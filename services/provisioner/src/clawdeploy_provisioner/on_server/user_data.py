@@ -20,6 +20,8 @@ from clawdeploy_provisioner.openclaw.version import OPENCLAW_VERSION
 MAX_BYTES = 32 * 1024
 """Hetzner's limit, the smallest of the clouds'."""
 OPEN_PORTS = (22, 80, 443)
+_PACKAGES = ("ca-certificates", "ufw", "unattended-upgrades")
+_GUEST_PACKAGES = ("ca-certificates",)
 _SMALL_MB = 4096
 _SWAP_MB = 2048
 _UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
@@ -45,12 +47,15 @@ _AGENT_UNIT = (
 
 @dataclass(frozen=True, kw_only=True)
 class FirstStart:
-    """What one server is told at its first start."""
+    """What one server is told at its first start. ``guest``: the machine is somebody's own, whose firewall, swap and updates are
+    left as they are (the gateway listens on its loopback address only).
+    """
 
     server_id: str
     control_plane_url: str
     registration_token: str
     memory_mb: int
+    guest: bool = False
 
 
 class UserDataTooLarge(ValueError):
@@ -80,18 +85,19 @@ def files_of(start: FirstStart) -> tuple[ServerFile, ...]:
         "agent_sha256": program.sha256(),
         "node_version": node_version(),
         "openclaw_version": OPENCLAW_VERSION,
-        "open_ports": OPEN_PORTS,
-        "swap_mb": _SWAP_MB if start.memory_mb <= _SMALL_MB else 0,
+        "packages": _GUEST_PACKAGES if start.guest else _PACKAGES,
+        "open_ports": () if start.guest else OPEN_PORTS,
+        "swap_mb": _SWAP_MB if start.memory_mb <= _SMALL_MB and not start.guest else 0,
     }
-    return (
+    files = (
         ServerFile("/etc/clawdeploy/agent.json", json.dumps(agent), secret=True),
         ServerFile("/etc/clawdeploy/bootstrap.json", json.dumps(values)),
         ServerFile("/opt/clawdeploy/bootstrap.py", _bootstrap()),
         ServerFile(f"{_UNITS}/clawdeploy-bootstrap.service", _BOOTSTRAP_UNIT),
         ServerFile(f"{_UNITS}/clawdeploy-agent.service", _AGENT_UNIT),
         ServerFile(f"{_UNITS}/openclaw.service", _openclaw_unit()),
-        ServerFile("/etc/apt/apt.conf.d/20auto-upgrades", _UPGRADES),
     )
+    return files if start.guest else (*files, ServerFile("/etc/apt/apt.conf.d/20auto-upgrades", _UPGRADES))
 
 
 def render_user_data(start: FirstStart) -> str:

@@ -7,7 +7,7 @@ import asyncssh
 import structlog
 
 from clawdeploy_provisioner.on_server.ssh.errors import HostKeyChanged, SshUnavailable
-from clawdeploy_provisioner.on_server.ssh.logins import Login, Logins
+from clawdeploy_provisioner.on_server.ssh.logins import Login, Logins, Pins
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ class _FirstContact(asyncssh.SSHClient):
         return True
 
 
-async def connect(server_id: UUID, login: Login, logins: Logins) -> asyncssh.SSHClientConnection:
+async def connect(server_id: UUID, login: Login, pins: Pins) -> asyncssh.SSHClientConnection:
     """A connection to the server we know, or meet now.
 
     Raises:
@@ -56,7 +56,7 @@ async def connect(server_id: UUID, login: Login, logins: Logins) -> asyncssh.SSH
     except (OSError, asyncssh.Error) as error:
         raise SshUnavailable(server_id, f"{type(error).__name__} at {login.host}:{login.port}") from error
     try:
-        await _pinned(server_id, connection, logins)
+        await _pinned(server_id, connection, pins)
     except BaseException:
         connection.abort()
         raise
@@ -81,12 +81,12 @@ async def wait_for(server_id: UUID, logins: Logins, *, seconds: float, host: str
             return
 
 
-async def _pinned(server_id: UUID, connection: asyncssh.SSHClientConnection, logins: Logins) -> None:
+async def _pinned(server_id: UUID, connection: asyncssh.SSHClientConnection, pins: Pins) -> None:
     """Of two first contacts at once one pins, and the other must have seen the same key."""
     key = connection.get_server_host_key()
     if key is None:
         raise SshUnavailable(server_id, "it showed no host key")
     shown = key.export_public_key("openssh").decode().strip()
-    if await logins.pin(server_id, shown) != shown:
+    if await pins.pin(server_id, shown) != shown:
         raise HostKeyChanged(server_id)
     log.debug("ssh.connected", server_id=str(server_id))

@@ -1,6 +1,7 @@
 """How to get into a server: its address, the user, our key, and the host key it showed first."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import text
@@ -29,6 +30,14 @@ class Login:
     user: str
     private_key: bytes = field(repr=False)
     host_key: str | None
+
+
+class Pins(Protocol):
+    """Who remembers the host keys of first contacts."""
+
+    async def pin(self, server_id: UUID, host_key: str) -> str | None:
+        """Remember this one unless one is remembered; answers the one that is."""
+        ...
 
 
 class Logins:

@@ -1,0 +1,97 @@
+"""Going into a machine of the operator's own with its own login: to look whether it can take an agent, and to put it back."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from clawdeploy_common.errors import PermanentError
+from clawdeploy_provisioner.on_server import release
+from clawdeploy_provisioner.on_server.ssh.connecting import connect
+from clawdeploy_provisioner.on_server.ssh.errors import CommandFailed
+from clawdeploy_provisioner.on_server.ssh.session import SshSession
+from clawdeploy_provisioner.providers.own.machines import OwnMachine, OwnMachines
+from clawdeploy_provisioner.providers.protocol import ProviderError, ProviderUnavailable
+
+_LOOK_S = 30.0
+_RELEASE_S = 120.0
+
+
+class NotSuitable(ProviderError, PermanentError):
+    """Something of ours is on a machine, or it lacks what an agent needs."""
+
+    code = "machine-not-suitable"
+    title = "The machine cannot take an agent"
+
+
+class Visits:
+    """Each is a connection of its own, by the machine's own login; its host key is pinned at the first."""
+
+    def __init__(self, machines: OwnMachines) -> None:
+        self._machines = machines
+
+    async def look(self, machine: OwnMachine) -> int:
+        """How much memory a machine has that can take an agent; nothing is changed on it.
+
+        Raises:
+            NotSuitable: something of ours is on it, or it lacks something.
+            SshUnavailable, HostKeyChanged, CommandFailed: nobody could look.
+        """
+        answer = await self._answer(machine, "--look", seconds=_LOOK_S)
+        if answer["left"]:
+            raise NotSuitable(f"on {machine.name} there are already {', '.join(answer['left'])}")
+        if answer["lacks"]:
+            raise NotSuitable(f"{machine.name} lacks {' and '.join(answer['lacks'])}")
+        return int(answer["memory_mb"])
+
+    async def put_back(self, machine: OwnMachine) -> None:
+        """Remove everything that an agent brought along; safe to repeat.
+
+        Raises:
+            ProviderUnavailable: something is still there, or nobody could look (SshUnavailable).
+            HostKeyChanged, CommandFailed: nobody could look.
+        """
+        left = (await self._answer(machine, seconds=_RELEASE_S))["left"]
+        if left:
+            raise ProviderUnavailable(f"on {machine.name} there are still {', '.join(left)}", retry_after=10)
+
+    async def _answer(self, machine: OwnMachine, *options: str, seconds: float) -> dict[str, Any]:
+        """The program travels as an argument, so that it leaves nothing behind itself."""
+        async with self._session(machine) as session:
+            try:
+                lines = await session.run(["python3", "-c", _program(), *options], seconds=seconds)
+            except CommandFailed as error:
+                return _read(error.last_lines) or _reraised(error)
+        return _read(lines) or {"left": ["something that cannot be seen"]}
+
+    @asynccontextmanager
+    async def _session(self, machine: OwnMachine) -> AsyncGenerator[SshSession]:
+        login = await self._machines.login(machine)
+        connection = await connect(machine.id, login, self._machines)
+        session = SshSession(connection, server_id=machine.id, user=login.user)
+        try:
+            yield session
+        finally:
+            with suppress(OSError, asyncssh.Error):
+                await session.close()
+
+
+@cache
+def _program() -> str:
+    return Path(release.__file__).read_text()
+
+
+def _read(lines: list[str]) -> dict[str, Any]:
+    """The last line's document; empty without one."""
+    try:
+        return dict(json.loads(lines[-1]))
+    except (IndexError, ValueError, TypeError):
+        return {}
+
+
+def _reraised(error: CommandFailed) -> dict[str, Any]:
+    raise error
