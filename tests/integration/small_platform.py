@@ -245,8 +245,41 @@ def _operator(app: FastAPI, platform: SmallPlatform) -> None:
             "state": "running",
             "host": "203.0.113.7",
             "instance_id": "i1",
+            "kind": "rented",
+            "name": None,
         }
-        return {"items": [known | gone | {"observed_at": now()}], "next_cursor": "more" if cursor is None else None}
+        own = [machine | {"state": "free"}] if cursor is not None and "name" in machine else []
+        return {
+            "items": [known | gone | {"observed_at": now()}, *own],
+            "next_cursor": "more" if cursor is None else None,
+        }
+
+    machine: Json = {
+        "id": "m1",
+        "kind": "own",
+        "provider": "own",
+        "destroyed_at": None,
+        "observed_at": now(),
+        "instance_id": None,
+    }
+
+    @app.post("/v1/admin/servers", status_code=201)
+    async def add(body: Json) -> Json:
+        machine.update(body, host=body["address"], state="checking", detail=None)
+        return machine
+
+    @app.get("/v1/admin/servers/{server}")
+    async def looked_at(server: str) -> Json:
+        lacks = machine["name"] == "toaster"
+        return (
+            machine
+            | {"id": server}
+            | ({"state": "unreachable", "detail": "it lacks systemd"} if lacks else {"state": "free"})
+        )
+
+    @app.delete("/v1/admin/servers/{server}", status_code=204)
+    async def remove(server: str, lost: bool = False) -> None:
+        machine.update(state="gone" if lost else "removed")
 
     @app.post("/v1/admin/sealing-keys/rotate")
     async def rotate() -> Json:

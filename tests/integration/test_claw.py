@@ -214,8 +214,8 @@ def test_the_fleet_is_shown_per_provider_with_what_it_lost(platform: SmallPlatfo
 def test_the_servers_are_listed_page_by_page_without_those_that_are_destroyed(platform: SmallPlatform) -> None:
     assert [each["id"] for each in answer(claw("servers", "ls", "--json"))["items"]] == ["s2"]
     heading, line = claw("servers", "ls").stdout.splitlines()
-    assert heading.split() == ["SERVER", "PROVIDER", "REGION", "STATE", "ADDRESS", "INSTANCE", "SEEN"]
-    assert line.split()[:6] == ["s2", "hetzner", "nbg1", "running", "203.0.113.7", "i1"]
+    assert heading.split() == ["SERVER", "NAME", "PROVIDER", "REGION", "STATE", "ADDRESS", "INSTANCE", "SEEN"]
+    assert line.split()[:7] == ["s2", "-", "hetzner", "nbg1", "running", "203.0.113.7", "i1"]
     assert "destroyed" in claw("servers", "ls", "--all").stdout.splitlines()[1]
 
 
@@ -228,6 +228,21 @@ def test_a_server_that_is_paid_for_after_its_end_is_listed_and_shown_as_terminat
     assert "paid until" not in claw("show", "demo").stdout
     instance["server_paid_until"] = platform.paid_until
     assert "Former server   terminating, paid until 2999-01-22" in claw("show", "demo").stdout
+
+
+def test_a_machine_of_ones_own_is_added_listed_and_removed(platform: SmallPlatform, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a private key")
+    options = ("--address", "nas.test", "--key", str(key), "--region", "attic")
+    added = claw("servers", "add", "nas", *options)
+    assert (added.exit_code, added.stderr) == (0, "nas is free: claw deploy --provider own --region attic\n")
+    assert answer(claw("servers", "add", "nas", *options, "--json"))["state"] == "free"
+    assert claw("servers", "ls").stdout.splitlines()[2].split()[:6] == ["m1", "nas", "own", "attic", "free", "nas.test"]
+    assert claw("servers", "remove", "nas").stderr == "nas is forgotten.\n"
+    assert claw("servers", "remove", "attic").exit_code == 3
+    refused = claw("servers", "add", "toaster", *options)
+    assert refused.exit_code == 1
+    assert "it lacks systemd" in refused.stderr
 
 
 def test_a_running_agent_that_is_not_well_is_not_shown_as_well(platform: SmallPlatform) -> None:

@@ -23,6 +23,8 @@ NEW_KEY = "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e05"
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0.5}
 SERVER: dict[str, Any] = {
     "id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e03",
+    "kind": "rented",
+    "name": None,
     "instance_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01",
     "account_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e02",
     "provider": "hetzner",
@@ -37,6 +39,11 @@ SERVER: dict[str, Any] = {
     "destroyed_at": None,
     "paid_until": None,
 }
+_UNKNOWN = dict.fromkeys(("instance_id", "account_id", "plan", "provider_ref", "observed_at", "accepted_at"))
+_FOUND = {"kind": "own", "name": "nas", "provider": "own", "region": "home", "state": "checking", "host": "nas.test"}
+OWN: dict[str, Any] = {**SERVER, **_UNKNOWN, **_FOUND}
+PRIVATE_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nof the machine\n"  # pragma: allowlist secret
+MACHINE = {"name": "nas", "address": "nas.test", "ssh_private_key": PRIVATE_KEY, "region": "home"}
 
 
 class Neighbour:
@@ -48,7 +55,7 @@ class Neighbour:
         self.left = asyncio.Event()
         self.observations: list[dict[str, Any]] = []
         self.running = True
-        self.app.add_api_route("/{path:path}", self.answer, methods=["GET", "POST"], response_model=None)
+        self.app.add_api_route("/{path:path}", self.answer, methods=["GET", "POST", "DELETE"], response_model=None)
 
     async def answer(self, request: Request, path: str) -> Response:
         raw = await request.body()
@@ -64,8 +71,8 @@ class Neighbour:
             return self._chat(body or {})
         if path == "internal/operator/sealing-keys/rotate":
             return JSONResponse({"sealing_key_id": NEW_KEY})
-        if path == "internal/operator/servers":
-            return JSONResponse({"items": [SERVER | {"port": 22}], "next_cursor": CURSOR})
+        if path.startswith("internal/operator/servers"):
+            return self._servers(request.method, path)
         if path == "internal/dead-letters":
             return JSONResponse({"items": [], "next_cursor": None})
         return JSONResponse({"logs": "one\ntwo", "docker": True})
@@ -73,6 +80,18 @@ class Neighbour:
     secret: Any = None
 
     trouble: dict[str, Any] | None = None
+
+    def _servers(self, method: str, path: str) -> Response:
+        if method == "DELETE" and self.running:
+            problem = {"status": 409, "code": "server-taken", "title": "Taken", "detail": "by an agent"}
+            problem["instance_id"] = NEW_KEY
+            return JSONResponse(problem, status_code=409, media_type="application/problem+json")
+        if method == "DELETE":
+            return Response(status_code=204)
+        if method == "POST":
+            return JSONResponse(OWN, status_code=201)
+        listed = {"items": [SERVER | {"port": 22}], "next_cursor": CURSOR}
+        return JSONResponse(listed if path.endswith("servers") else OWN)
 
     def _chat(self, body: dict[str, Any]) -> Response:
         if self.trouble:
@@ -223,6 +242,45 @@ async def test_recorded_servers_are_listed_for_operators_only(told: Story, neigh
     assert neighbour.asked[-1][1] == f"/internal/operator/servers?cursor={CURSOR}&limit=50"
     malformed = await told.platform.admin.http.get("/v1/admin/servers", params={"limit": 0})
     assert malformed.status_code == 422
+
+
+async def test_a_machine_of_the_operators_own_is_added_once_and_its_key_is_not_shown(
+    told: Story, neighbour: Neighbour
+) -> None:
+    """INVARIANT: a private key that was given is in no answer, no audit entry and no row of the gateway."""
+    assert (await told.tenant.http.post("/v1/admin/servers", json=MACHINE)).status_code == 403
+    key = {"Idempotency-Key": "one"}
+    first = await told.platform.admin.http.post("/v1/admin/servers", json=MACHINE, headers=key)
+    assert (first.status_code, first.json()) == (201, OWN)
+    assert first.headers["location"] == f"/v1/admin/servers/{OWN['id']}"
+    method, path, body = neighbour.asked[-1]
+    assert (method, path) == ("POST", "/internal/operator/servers?")
+    assert body == MACHINE | {"ssh_port": 22, "ssh_user": "root", "host_key": None, "memory_mb": None}
+    asked = len(neighbour.asked)
+    again = await told.platform.admin.http.post("/v1/admin/servers", json=MACHINE, headers=key)
+    assert (again.status_code, again.json(), len(neighbour.asked)) == (201, OWN, asked)
+    assert await told.platform.admin.get(f"/v1/admin/servers/{OWN['id']}") == OWN
+    wrong = await told.platform.admin.http.post("/v1/admin/servers", json=MACHINE | {"name": "a b"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "name")
+    assert "of the machine" not in first.text + wrong.text
+
+
+async def test_a_machine_with_an_agent_on_it_is_not_removed_and_the_instance_is_named(
+    told: Story, neighbour: Neighbour
+) -> None:
+    path = f"/v1/admin/servers/{OWN['id']}"
+    assert (await told.tenant.http.delete(path)).status_code == 403
+    refused = await told.platform.admin.http.delete(path)
+    assert (refused.status_code, refused.json()["code"], refused.json()["instance_id"]) == (
+        409,
+        "server-taken",
+        NEW_KEY,
+    )
+    neighbour.running = False
+    removed = await told.platform.admin.http.delete(path, params={"lost": True})
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert neighbour.asked[-1][:2] == ("DELETE", f"/internal/operator/servers/{OWN['id']}?lost=true")
+    assert neighbour.caller.operator
 
 
 @pytest.mark.parametrize(

@@ -47,3 +47,12 @@ def test_a_cloud_that_is_not_connected_says_how_it_is(cloud: str, variable: str)
     assert variable in reason
     assert "docs/cloud-accounts.md" in reason
     assert f"CLAWDEPLOY_EMULATED_CLOUDS={cloud}" in reason
+
+
+def test_machines_of_the_operators_own_are_offered_last_and_only_when_there_are_any() -> None:
+    known = Known(own_regions=("attic", "home"))
+    assert offered(known) == ["process", "own"]
+    assert offered(known, clouds="hetzner") == ["process", "hetzner", "own"]
+    assert places_of(settings(), known).choose("own").regions == ("attic", "home")
+    with pytest.raises(InvalidInput, match="claw servers add"):
+        places_of(settings(), Known()).choose("own")

@@ -127,6 +127,7 @@ PROVIDERS = (
         ),
     ),
     Provider(id="ovh", name="OVHcloud", regions=("GRA", "SBG", "DE", "UK", "WAW", "BHS")),
+    Provider(id="own", name="Own servers", regions=()),
 )
 CLOUDS = {
     "hetzner": "HETZNER_API_TOKEN",

@@ -12,10 +12,11 @@ TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """Whether a Docker engine is connected, and whether an agent could be made on it at once."""
+    """Whether a Docker engine is connected, whether an agent could be made on it at once, and the labels of the operator's machines."""
 
     docker: bool = False
     docker_ready: bool = False
+    own_regions: tuple[str, ...] = ()
 
 
 class Engines:
@@ -35,4 +36,9 @@ class Engines:
             answer = await self._forwarder.get(target)
         except ClawDeployError:
             return Known()
-        return Known(docker=bool(answer.get("docker")), docker_ready=bool(answer.get("docker_ready")))
+        regions: list[str] = answer.get("own_regions") or []
+        return Known(
+            docker=bool(answer.get("docker")),
+            docker_ready=bool(answer.get("docker_ready")),
+            own_regions=tuple(regions),
+        )

@@ -73,6 +73,10 @@ class Forwarder:
         """The same, asking for something to be done; empty for an answer without content."""
         return await self._call("POST", target, body)
 
+    async def delete(self, target: Target) -> None:
+        """The same, asking for something to be removed."""
+        await self._call("DELETE", target)
+
     async def stream(self, method: str, target: Target, *, body: bytes | None = None) -> StreamingResponse:
         """Pass an answer through as it comes; when the caller leaves, the call behind is ended too."""
         timeout = Timeout(STREAM_SILENCE_S, connect=CONNECT_S)

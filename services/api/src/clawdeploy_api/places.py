@@ -8,11 +8,12 @@ from clawdeploy_api.engines import Known
 from clawdeploy_api.settings import ApiSettings
 from clawdeploy_common.errors import InvalidInput
 
+_OWN = "own"
 _CONNECT = {
     name: f"is not connected here: set {variables} and CLAWDEPLOY_PUBLIC_URL (docs/cloud-accounts.md), "
     f"or try it without an account with CLAWDEPLOY_EMULATED_CLOUDS={name}, and start the platform again"
     for name, variables in CLOUDS.items()
-}
+} | {_OWN: "has no machine yet: an operator registers one with claw servers add (docs/own-servers.md)"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +35,15 @@ def places_of(settings: ApiSettings, known: Known) -> Places:
     """What the settings name, in that order.
 
     Where they name nothing: Docker first once an engine answers and has OpenClaw's image, so that nobody waits for a download; Docker
-    last while it lacks the image; no Docker without an engine. Cloud accounts that are connected come after what is local.
+    last while it lacks the image; no Docker without an engine. Cloud accounts that are connected come after what is local, then the
+    operator's own machines while there are any.
     """
     hosts = tuple(host.partition("=")[0] for host in settings.docker_hosts)
     emulated = settings.emulated_clouds
-    by_id = {
-        p.id: replace(p, regions=hosts if p.id == "docker" else p.regions, emulated=p.id in emulated) for p in PROVIDERS
-    }
-    names = dict.fromkeys([*_names(settings, known), *settings.clouds])
+    regions = {"docker": hosts, _OWN: known.own_regions}
+    by_id = {p.id: replace(p, regions=regions.get(p.id, p.regions), emulated=p.id in emulated) for p in PROVIDERS}
+    own = [_OWN] if known.own_regions else []
+    names = dict.fromkeys([*_names(settings, known), *settings.clouds, *own])
     return Places(offered=tuple(by_id[name] for name in names if name in by_id))
 
 

@@ -1,58 +1,33 @@
-"""Operators: the servers that are recorded, at every provider."""
+"""Operators: the servers that are recorded, at every provider, and machines of their own."""
 
-from datetime import datetime
+import json
+from collections.abc import Mapping
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, JsonValue
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
 
+from clawdeploy_api import audit
 from clawdeploy_api.authentication import OperatorSignedIn
-from clawdeploy_api.endpoints.documented import Cursor, Limit, problems
+from clawdeploy_api.endpoints.documented import Cursor, Limit, mutation_problems, problems
 from clawdeploy_api.forwarding import Target
 from clawdeploy_api.gateway import TheGateway
+from clawdeploy_api.idempotency import Answer
+from clawdeploy_api.mutations import TheMutation
+from clawdeploy_api.public.server import AddServer, RecordedServer
 from clawdeploy_common.cursors import Page
+from clawdeploy_common.work import UnitOfWork
 
 router = APIRouter(prefix="/admin", tags=["admin"])
 
-_EXAMPLE: dict[str, JsonValue] = {
-    "id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e03",
-    "instance_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e01",
-    "account_id": "01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e02",
-    "provider": "hetzner",
-    "region": "nbg1",
-    "plan": "basic",
-    "provider_ref": "4711",
-    "state": "running",
-    "detail": None,
-    "host": "203.0.113.7",
-    "observed_at": "2026-11-21T12:00:00Z",
-    "accepted_at": "2026-11-21T11:50:00Z",
-    "destroyed_at": None,
-    "paid_until": None,
-}
-
-
-class RecordedServer(BaseModel):
-    """A server of an instance, kept after its destruction; `provider_ref` is the provider's own number. One that is `terminating` is
-    destroyed, and stays at its provider, empty and paid for, until `paid_until`.
-    """
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-
-    id: UUID
-    instance_id: UUID
-    account_id: UUID
-    provider: str
-    region: str
-    plan: str
-    provider_ref: str | None
-    state: str
-    detail: str | None
-    host: str | None
-    observed_at: datetime | None
-    accepted_at: datetime | None
-    destroyed_at: datetime | None
-    paid_until: datetime | None = None
+ServerId = Annotated[UUID, Path(description="id of a server", examples=["01936f2e-7b1c-7c3e-8f00-6d1c2a9b4e03"])]
+Lost = Annotated[
+    bool,
+    Query(
+        description="also one that is `releasing` and does not come back: what is on it stays there", examples=[False]
+    ),
+]
 
 
 @router.get("/servers", responses=problems(403), summary="List servers")
@@ -62,12 +37,56 @@ async def list_servers(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RecordedServer]:
-    """Every server of every account, the oldest first, with those that are destroyed."""
-    target = Target(
+    """Every server of every account, the oldest first, with those that are destroyed, and the operator's own machines."""
+    target = _target("", query={"cursor": cursor, "limit": limit})
+    return Page[RecordedServer].model_validate(await gateway.forwarder.get(target))
+
+
+@router.get("/servers/{server_id}", responses=problems(403, 404), summary="Show a server")
+async def show_server(server_id: ServerId, gateway: TheGateway, _: OperatorSignedIn) -> RecordedServer:
+    """As it is recorded now."""
+    return RecordedServer.model_validate(await gateway.forwarder.get(_target(f"/{server_id}")))
+
+
+@router.post(
+    "/servers",
+    status_code=201,
+    response_model=RecordedServer,
+    responses=mutation_problems(403),
+    summary="Add a machine of your own",
+)
+async def add_server(body: AddServer, mutation: TheMutation, _: OperatorSignedIn) -> Response:
+    """A home server, bare metal, a VPS from anywhere: with systemd, Debian or Ubuntu, and an SSH server the platform can reach. It is
+    looked at over SSH before it is `free`. The same machine again is the one that is there.
+    """
+    given = {**body.model_dump(exclude={"ssh_private_key"}), "ssh_private_key": body.ssh_private_key.get_secret_value()}
+
+    async def effect(unit: UnitOfWork) -> Answer:
+        answer = await mutation.gateway.forwarder.post(_target(""), body=json.dumps(given).encode())
+        server = RecordedServer.model_validate(answer)
+        await audit.write(unit, mutation.actor, "server.add", subject=server.id, details={"name": body.name})
+        return Answer(status=201, body=server, location=f"/v1/admin/servers/{server.id}")
+
+    return await mutation.run(effect)
+
+
+@router.delete(
+    "/servers/{server_id}", status_code=204, responses=mutation_problems(403), summary="Remove a machine of your own"
+)
+async def remove_server(server_id: ServerId, mutation: TheMutation, _: OperatorSignedIn, lost: Lost = False) -> None:
+    """Forget a machine on which no agent is; 409 names the instance whose agent is. One that is gone already is no error."""
+    gateway = mutation.gateway
+    await gateway.limits.admit(mutation.person.account_id, [gateway.limits.mutations])
+    async with gateway.database.web_transaction(mutation.person.account_id) as unit:
+        await audit.write(unit, mutation.actor, "server.remove", subject=server_id, details={"lost": lost})
+    await gateway.forwarder.delete(_target(f"/{server_id}", query={"lost": "true" if lost else None}))
+
+
+def _target(path: str, *, query: Mapping[str, str | int | None] | None = None) -> Target:
+    return Target(
         service="provisioner",
-        path="/internal/operator/servers",
+        path=f"/internal/operator/servers{path}",
         account_id=None,
         operator=True,
-        query={"cursor": cursor, "limit": limit},
+        query=query or {},
     )
-    return Page[RecordedServer].model_validate(await gateway.forwarder.get(target))
