@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from tests.engines.databases import Database
 from tests.integration.provisioner.clouds import BEARER, TOKEN, Cloud, Kind, connected
 
-from clawdeploy_api.endpoints.servers import RecordedServer
+from clawdeploy_api.public.server import RecordedServer
 from clawdeploy_common.cursors import Page
 from clawdeploy_emulators.hetzner import HetznerSettings, create_hetzner
 from clawdeploy_events.deployments import ConfigPublished

@@ -150,7 +150,7 @@ async def test_who_comes_when_no_machine_is_free_waits_for_one(attic: Attic) -> 
     await attic.free()
     first = await attic.deployed()
     second = await attic.platform.deploy(**PLAN)
-    await attic.said(second.deployment_id, "no machine of your own in attic is free now")
+    await attic.said(second.deployment_id, "no machine in attic is free now")
     await attic.platform.done(await attic.platform.destroy(first))
     row = await attic.platform.ended(second.deployment_id, seconds=120)
     assert (row.state, row.error) == ("succeeded", None)
@@ -160,7 +160,7 @@ async def test_a_deployment_is_refused_where_no_machine_is_large_enough(attic: A
     await attic.free(memory_mb=1024)
     instance = await attic.platform.deploy(**PLAN)
     row = await attic.platform.ended(instance.deployment_id, seconds=60)
-    assert (row.state, row.error) == ("failed", "no machine of your own in attic has 2048 MB")
+    assert (row.state, row.error) == ("failed", "no machine in attic has 2048 MB of memory")
 
 
 async def test_a_machine_that_is_away_is_owed_until_it_was_put_back(attic: Attic) -> None:
@@ -200,7 +200,7 @@ async def test_what_is_the_owners_own_is_never_taken_for_ours(attic: Attic) -> N
     instance = await attic.platform.deploy(**PLAN)
     row = await attic.platform.ended(instance.deployment_id, seconds=60)
     assert row.state == "failed"
-    assert "there are already" in row.error
+    assert "there is already" in row.error
     found = await attic.until(machine_id, "unreachable")
     assert "/opt/node" in found["detail"]
     assert node.read_text() == "the owner's"
@@ -218,13 +218,55 @@ async def test_the_same_machine_again_is_the_same_and_another_of_its_name_is_ref
     facts |= {"ssh_private_key": KEY.decode(), "region": "attic"}
     again = await attic.operator.post("/servers", json=facts)
     assert (again.status_code, again.json()["id"], again.json()["state"]) == (201, machine_id, "free")
-    refused = await attic.operator.post("/servers", json={**facts, "region": "cellar"})
-    assert (refused.status_code, refused.json()["code"]) == (409, "already-registered")
+    for change, told in (
+        ({"region": "cellar"}, "nas is there, at 127.66.0.9:{port}, with another region; remove it to add it anew"),
+        ({"ssh_private_key": new_private_key().decode()}, "with another ssh_private_key"),
+        ({"name": "other", "address": "127.66.0.9"}, "nas is at 127.66.0.9:{port}"),
+        ({"address": "127.66.0.10"}, "nas is there, at 127.66.0.9:{port}, with another address"),
+    ):
+        refused = await attic.operator.post("/servers", json=facts | change)
+        assert (refused.status_code, refused.json()["code"]) == (409, "already-registered")
+        assert told.format(port=attic.machine.port) in refused.json()["detail"]
     unreadable = {**facts, "ssh_private_key": "no key"}  # pragma: allowlist secret
     broken = await attic.operator.post("/servers", json=unreadable)
     assert (broken.status_code, broken.json()["errors"][0]["field"]) == (422, "ssh_private_key")
     assert "no key" not in broken.text.replace("is no private SSH key", "")
     assert (await attic.operator.delete(f"/servers/{new_id()}")).status_code == 204
+
+
+async def test_what_is_wrong_with_a_machine_is_told_by_its_name_and_adding_it_again_looks_at_once(attic: Attic) -> None:
+    place = f"{attic.machine.address}:{attic.machine.port}"
+    other = new_private_key().decode()
+    for facts, told in (
+        ({"ssh_private_key": other}, "nas does not answer over SSH: our key is not let in as ada"),
+        ({"ssh_user": "root"}, "on nas python3 cannot be run as root: no word of it"),
+    ):
+        machine_id = await attic.added(**facts)
+        assert (await attic.until(machine_id, "unreachable"))["detail"] == told
+        assert (await attic.operator.delete(f"/servers/{machine_id}")).status_code == 204
+    await attic.machine.power_off()
+    machine_id = await attic.added()
+    away = await attic.until(machine_id, "unreachable")
+    assert away["detail"] == f"nas does not answer over SSH: Connection refused at {place}"
+    await attic.machine.power_on()
+    assert await attic.added() == machine_id
+    await attic.until(machine_id, "free")
+
+
+async def test_one_machine_under_two_names_is_given_one_agent(attic: Attic) -> None:
+    """INVARIANT: what is told apart by its address only is known by its host key."""
+    await attic.free()
+    again = await attic.added(name="nas-too", address=f"::ffff:{attic.machine.address}")
+    assert "nas-too shows the SSH host key of nas:" in (await attic.until(again, "unreachable"))["detail"]
+
+
+async def test_a_server_that_goes_with_its_instance_is_not_removed_as_a_machine(attic: Attic) -> None:
+    machine_id = await attic.free()
+    await attic.deployed()
+    (row,) = await attic.platform.rows("SELECT id FROM servers")
+    refused = await attic.operator.delete(f"/servers/{row.id}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "server-rented")
+    assert (await attic.shown(machine_id))["state"] == "taken"
 
 
 async def test_its_key_is_encrypted_at_rest_and_not_shown(attic: Attic) -> None:

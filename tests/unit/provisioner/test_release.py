@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ GUEST = FirstStart(
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(release, "ROOT", tmp_path)
     monkeypatch.setattr(release, "USER", "nobody-of-this-name")
+    monkeypatch.setattr(release, "home", lambda: tmp_path / "home/ada")
     return tmp_path
 
 
@@ -38,8 +40,9 @@ def settle(root: Path) -> None:
         path = root / file.path.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.content)
-    for folder in release.FOLDERS:
+    for folder in (*release.FOLDERS, "home/ada"):
         (root / folder / "deep").mkdir(parents=True, exist_ok=True)
+    (root / "home/ada/.clawdeploy-0123456789abcdef").write_text("a file that was cut short on its way")
     links = root / "usr/local/bin"
     links.mkdir(parents=True)
     for name in release.LINKS:
@@ -79,6 +82,22 @@ def test_what_an_agent_brought_is_removed_and_nothing_else(
     assert release.main([]) == 0, "it is safe to repeat"
 
 
+def test_whoever_logged_in_has_the_home_in_which_files_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    me = pwd.getpwuid(os.getuid())
+    monkeypatch.setenv("SUDO_USER", me.pw_name)
+    assert release.home() == Path(me.pw_dir)
+    monkeypatch.setenv("SUDO_USER", "nobody-of-this-name")
+    assert release.home() == Path("/root")
+
+
+def test_a_machine_whose_python_is_too_old_says_so(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "PYTHON", (4, 0))
+    assert release.main(["--look"]) == 1
+    assert "Python 3.10" in json.loads(capsys.readouterr().out)["lacks"]
+
+
 def test_a_machine_without_systemd_or_apt_is_not_free(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +110,6 @@ def test_a_machine_without_systemd_or_apt_is_not_free(
 
 def test_a_folder_that_was_made_a_link_is_not_followed(root: Path, ran: list[tuple[str, ...]]) -> None:
     settle(root)
-    (root / "home").mkdir()
     (root / "home" / "photo").write_text("theirs")
     home = root / "var/lib/openclaw"
     (home / "deep").rmdir()

@@ -17,6 +17,10 @@ class Remembered(Generic[T]):
         self._known: tuple[float, T] | None = None
         self._asking = asyncio.Lock()
 
+    def forget(self) -> None:
+        """After a change of ours the last answer is old."""
+        self._known = None
+
     async def get(self) -> T:
         """The answer; raises what asking raises."""
         known = self._known

@@ -30,6 +30,10 @@ class Engines:
         """What the provisioner says; while it is away, that there is nothing."""
         return await self._remembered.get()
 
+    def forget(self) -> None:
+        """A machine of the operator's came or went."""
+        self._remembered.forget()
+
     async def _ask(self) -> Known:
         target = Target(service="provisioner", path="/internal/engines", account_id=None, timeout_s=TIMEOUT_S)
         try:

@@ -13,6 +13,7 @@ from clawdeploy_cli.render.words import age, paid_for, word
 _PATH = "/v1/admin/servers"
 _CHECK_S = 90.0
 _LOOK_AGAIN_S = 0.5
+_AWAY_HINT = "It is looked at again every minute, and at once when you add it again; see claw servers ls."
 _GONE = "destroyed"
 
 
@@ -34,8 +35,8 @@ class NewMachine:
         names = ("name", "address", "ssh_port", "ssh_user", "region", "memory_mb")
         return {
             **{name: getattr(self, name) for name in names},
-            "ssh_private_key": self.key.read_text(),
-            "host_key": None if self.host_key is None else self.host_key.read_text(),
+            "ssh_private_key": self.key.read_text(errors="replace"),
+            "host_key": None if self.host_key is None else self.host_key.read_text(errors="replace"),
         }
 
 
@@ -45,14 +46,17 @@ def add_machine(machine: NewMachine, *, as_json: bool) -> None:
         server = _looked_at(api, api.post(_PATH, machine.body()))
     if as_json:
         print_json(server)
-    elif server["state"] == "checking":
-        say(f"{machine.name} is being looked at; see claw servers ls.")
     if server["state"] == "unreachable":
-        raise Failed(
-            f"{machine.name} cannot be used yet: {server['detail']}", hint="It is looked at again every minute."
-        )
-    if not as_json and server["state"] != "checking":
-        say(f"{machine.name} is {server['state']}: claw deploy --provider own --region {machine.region}")
+        raise Failed(f"It is registered, but cannot be used yet: {server['detail']}.", hint=_AWAY_HINT)
+    if not as_json:
+        say(_said(machine, server["state"]))
+
+
+def _said(machine: NewMachine, state: str) -> str:
+    if state == "checking":
+        return f"{machine.name} is still being looked at; see claw servers ls."
+    hint = f" Next: claw deploy NAME --provider own --region {machine.region}" if state == "free" else ""
+    return f"{machine.name} is {state}.{hint}"
 
 
 def _looked_at(api: ApiClient, server: Json) -> Json:

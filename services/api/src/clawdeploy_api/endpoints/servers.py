@@ -59,7 +59,7 @@ async def add_server(body: AddServer, mutation: TheMutation, _: OperatorSignedIn
     """A home server, bare metal, a VPS from anywhere: with systemd, Debian or Ubuntu, and an SSH server the platform can reach. It is
     looked at over SSH before it is `free`. The same machine again is the one that is there.
     """
-    given = {**body.model_dump(exclude={"ssh_private_key"}), "ssh_private_key": body.ssh_private_key.get_secret_value()}
+    given = body.model_dump() | {"ssh_private_key": body.ssh_private_key.get_secret_value()}
 
     async def effect(unit: UnitOfWork) -> Answer:
         answer = await mutation.gateway.forwarder.post(_target(""), body=json.dumps(given).encode())
@@ -67,19 +67,24 @@ async def add_server(body: AddServer, mutation: TheMutation, _: OperatorSignedIn
         await audit.write(unit, mutation.actor, "server.add", subject=server.id, details={"name": body.name})
         return Answer(status=201, body=server, location=f"/v1/admin/servers/{server.id}")
 
-    return await mutation.run(effect)
+    response = await mutation.run(effect)
+    mutation.gateway.engines.forget()
+    return response
 
 
 @router.delete(
     "/servers/{server_id}", status_code=204, responses=mutation_problems(403), summary="Remove a machine of your own"
 )
 async def remove_server(server_id: ServerId, mutation: TheMutation, _: OperatorSignedIn, lost: Lost = False) -> None:
-    """Forget a machine on which no agent is; 409 names the instance whose agent is. One that is gone already is no error."""
+    """Forget a machine on which no agent is; 409 names the instance whose agent is, and refuses rented servers, which go with
+    their instances. One that is gone already is no error.
+    """
     gateway = mutation.gateway
     await gateway.limits.admit(mutation.person.account_id, [gateway.limits.mutations])
     async with gateway.database.web_transaction(mutation.person.account_id) as unit:
         await audit.write(unit, mutation.actor, "server.remove", subject=server_id, details={"lost": lost})
     await gateway.forwarder.delete(_target(f"/{server_id}", query={"lost": "true" if lost else None}))
+    gateway.engines.forget()
 
 
 def _target(path: str, *, query: Mapping[str, str | int | None] | None = None) -> Target:

@@ -112,7 +112,7 @@ async def _shown(database: Database, server_id: UUID) -> ServerView:
 def _registration(body: NewMachine) -> Registration:
     return Registration(
         name=body.name,
-        address=body.address,
+        address=body.address.lower(),
         ssh_port=body.ssh_port,
         ssh_user=body.ssh_user,
         ssh_key=_private_key(body.ssh_private_key),
@@ -124,15 +124,15 @@ def _registration(body: NewMachine) -> Registration:
 
 def _private_key(given: SecretStr) -> bytes:
     """As it came, when it can be used; raises InvalidInput."""
-    text_ = f"{given.get_secret_value().strip()}\n"
+    pem = f"{given.get_secret_value().strip()}\n"
     try:
-        asyncssh.import_private_key(text_)
+        asyncssh.import_private_key(pem)
     except asyncssh.KeyEncryptionError:
         reason = "is protected by a passphrase; give one that is not, made for this purpose"
     except (asyncssh.KeyImportError, ValueError):
         reason = "is no private SSH key"
     else:
-        return text_.encode()
+        return pem.encode()
     raise InvalidInput("ssh_private_key", reason)
 
 
@@ -142,4 +142,6 @@ def _host_key(given: str) -> str:
     try:
         return asyncssh.import_public_key(line).export_public_key("openssh").decode().strip()
     except (asyncssh.KeyImportError, ValueError):
-        raise InvalidInput("host_key", "is no public SSH key such as ssh-ed25519 AAAA…") from None
+        raise InvalidInput(
+            "host_key", "is no public SSH key such as ssh-ed25519 AAAA…, the line in /etc/ssh/ssh_host_ed25519_key.pub"
+        ) from None

@@ -1,10 +1,12 @@
 """Puts a machine of somebody's own back as it was before an agent lived there, and proves it; run as root over SSH.
 
-The standard library only, Python 3.10 or newer; nothing passes through a shell. With ``--look`` it changes nothing and answers whether
-the machine can take an agent, and how much memory it has. What there must not be before is exactly what there is not afterwards, so
-nothing has to be remembered. Its last line is one JSON document; it ends with 1 while something of ours is there, or something is
-missing that an agent needs.
+The standard library only; a Python that is too old for the agent runs it too, and says so. Nothing passes through a shell. With
+``--look`` it changes nothing and answers whether the machine can take an agent, and how much memory it has. What there must not be
+before is exactly what there is not afterwards, so nothing has to be remembered. Its last line is one JSON document; it ends with 1
+while something of ours is there, or something is missing that an agent needs.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -32,6 +34,9 @@ FOLDERS = (
 LINKS = ("node", "npm", "npx", "openclaw")
 SCRATCH = ("tmp", "var/tmp", "dev/shm")
 CRONTAB = f"var/spool/cron/crontabs/{USER}"
+UPLOADS = ".clawdeploy-" + "[0-9a-f]" * 16
+"""In the home of whoever logged in: a file whose way to its place was cut short."""
+PYTHON = (3, 10)
 _ENDED_S = 10.0
 
 
@@ -61,6 +66,7 @@ def lacks() -> list[str]:
         "systemd": (ROOT / "run/systemd/system").is_dir(),
         "apt-get and dpkg (Debian, Ubuntu)": all(shutil.which(name) for name in ("apt-get", "dpkg-query")),
         "an x86_64 or aarch64 processor": platform.machine() in ARCHITECTURES,
+        "Python 3.10": sys.version_info[:2] >= PYTHON,
     }
     return [name for name, is_there in found.items() if not is_there]
 
@@ -74,7 +80,15 @@ def ours() -> list[Path]:
     """Where an agent's things are."""
     units = [ROOT / "etc/systemd/system" / unit for unit in UNITS]
     links = [ROOT / "usr/local/bin" / name for name in LINKS]
-    return [*units, *links, *(ROOT / folder for folder in FOLDERS), ROOT / CRONTAB]
+    return [*units, *links, *(ROOT / folder for folder in FOLDERS), ROOT / CRONTAB, *home().glob(UPLOADS)]
+
+
+def home() -> Path:
+    """Of whoever logged in, who is not root when ``sudo`` says so."""
+    try:
+        return ROOT / pwd.getpwnam(os.environ.get("SUDO_USER", "root")).pw_dir.lstrip("/")
+    except KeyError:
+        return ROOT / "root"
 
 
 def uid() -> int | None:

@@ -1,6 +1,8 @@
 """Getting into a server, and knowing it again: the host key of the first contact is the one that counts."""
 
 import asyncio
+import os
+import socket
 from uuid import UUID
 
 import asyncssh
@@ -50,17 +52,28 @@ async def connect(server_id: UUID, login: Login, pins: Pins) -> asyncssh.SSHClie
     except asyncssh.HostKeyNotVerifiable:
         raise HostKeyChanged(server_id) from None
     except TimeoutError:
-        raise SshUnavailable(server_id, "no answer") from None
+        raise SshUnavailable(server_id, f"no answer from {login.host}:{login.port}") from None
     except asyncssh.PermissionDenied:
-        raise SshUnavailable(server_id, "our key is not let in") from None
+        raise SshUnavailable(server_id, f"our key is not let in as {login.user}") from None
     except (OSError, asyncssh.Error) as error:
-        raise SshUnavailable(server_id, f"{type(error).__name__} at {login.host}:{login.port}") from error
+        raise SshUnavailable(server_id, f"{_why(error)} at {login.host}:{login.port}") from error
     try:
         await _pinned(server_id, connection, pins)
     except BaseException:
         connection.abort()
         raise
     return connection
+
+
+def _why(error: OSError | asyncssh.Error) -> str:
+    """In words; asyncio's own text for the system's error is an address."""
+    match error:
+        case socket.gaierror():
+            return "unknown host name"
+        case OSError(errno=int(number)):
+            return os.strerror(number)
+        case _:
+            return type(error).__name__
 
 
 async def wait_for(server_id: UUID, logins: Logins, *, seconds: float, host: str | None = None) -> None:

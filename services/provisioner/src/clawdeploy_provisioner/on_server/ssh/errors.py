@@ -16,6 +16,7 @@ class SshUnavailable(ProviderUnavailable):
     def __init__(self, server_id: UUID, reason: str) -> None:
         super().__init__(f"server {server_id} does not answer over SSH: {reason}", retry_after=5)
         self.server_id = server_id
+        self.reason = reason
 
 
 class NoSshLogin(ProviderError, PermanentError):

@@ -66,7 +66,7 @@ class OwnAccount:
 
         Raises:
             ProviderUnavailable: something of ours is still there, or the machine does not answer.
-            HostKeyChanged: another machine answers.
+            AnotherMachine: another machine answers.
         """
         machine = await self.machines.claimed(server_id)
         if machine is None:

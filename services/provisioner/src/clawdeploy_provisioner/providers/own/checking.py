@@ -6,7 +6,6 @@ import asyncssh
 import structlog
 
 from clawdeploy_common.sealing import SealBroken
-from clawdeploy_provisioner.on_server.ssh.errors import HostKeyChanged
 from clawdeploy_provisioner.providers.own.machines import OwnMachine, OwnMachines
 from clawdeploy_provisioner.providers.own.visiting import Visits
 from clawdeploy_provisioner.providers.protocol import ProviderError
@@ -39,10 +38,6 @@ class Checking:
         memory_mb, reason = None, None
         try:
             memory_mb = await self._visits.look(machine)
-        except HostKeyChanged:
-            reason = (
-                "it shows another SSH host key than the one that is known: remove it and add it again if that is right"
-            )
         except (ProviderError, SealBroken, asyncssh.Error, OSError, ValueError) as error:
             reason = str(error) or type(error).__name__
         state = "free" if reason is None else "unreachable"

@@ -37,6 +37,9 @@ _LOOKED_AT = text(
     """
 ).bindparams(bindparam("reason", type_=Text), bindparam("memory_mb", type_=Integer))
 _PIN = text("UPDATE own_servers SET host_key = coalesce(host_key, :key) WHERE id = :id RETURNING host_key")
+_TWIN = text(
+    "SELECT t.name FROM own_servers o JOIN own_servers t ON t.host_key = o.host_key AND t.id < o.id WHERE o.id = :id LIMIT 1"
+)
 _CLAIM = text(
     """
     UPDATE own_servers SET state = 'taken', server_id = :server, claimed_at = clock_timestamp()
@@ -133,6 +136,11 @@ class OwnMachines:
         async with self._database.transaction() as unit:
             return await unit.session.scalar(_PIN, {"id": server_id, "key": host_key})
 
+    async def twin(self, machine: OwnMachine) -> str | None:
+        """The name of one that was registered before and has the same host key."""
+        async with self._database.transaction() as unit:
+            return await unit.session.scalar(_TWIN, {"id": machine.id})
+
     async def claim(self, spec: ServerSpec) -> OwnMachine:
         """The machine of this server: the one it has, else the smallest free one of the region that is large enough.
 
@@ -149,8 +157,8 @@ class OwnMachines:
         if row is not None:
             return _machine(row)
         if not fits:
-            raise NothingFits(f"no machine of your own in {spec.region} has {spec.memory_mb} MB")
-        raise ProviderUnavailable(f"no machine of your own in {spec.region} is free now", retry_after=5)
+            raise NothingFits(f"no machine in {spec.region} has {spec.memory_mb} MB of memory")
+        raise ProviderUnavailable(f"no machine in {spec.region} is free now", retry_after=5)
 
     async def claimed(self, server_id: UUID) -> OwnMachine | None:
         """The machine that a server has."""

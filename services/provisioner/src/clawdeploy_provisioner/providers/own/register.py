@@ -23,7 +23,15 @@ _ADD = text(
     bindparam("ssh_key", type_=LargeBinary), bindparam("host_key", type_=Text), bindparam("memory_mb", type_=Integer)
 )
 _TWINS = text(f"{ALL} WHERE o.name = :name OR (o.address = :address AND o.ssh_port = :ssh_port) ORDER BY o.id")
+_LOOK_AGAIN = text(
+    """
+    UPDATE own_servers SET check_at = clock_timestamp(), reason = CASE WHEN state = 'unreachable' THEN NULL ELSE reason END,
+           state = CASE WHEN state = 'unreachable' THEN 'checking' ELSE state END
+    WHERE id = :id RETURNING id
+    """
+)
 _ONE = text(f"{ALL} WHERE o.id = :id")
+_IS_RENTED = text("SELECT provider FROM servers WHERE id = :id")
 _REMOVE = text(
     """
     DELETE FROM own_servers WHERE id = :id AND (server_id IS NULL OR (:lost AND state = 'releasing')) RETURNING id
@@ -37,6 +45,13 @@ class AlreadyRegistered(Conflict):
 
     code = "already-registered"
     title = "This machine is registered already"
+
+
+class ServerRented(Conflict):
+    """A server of an instance's own was to be removed as if it were the operator's."""
+
+    code = "server-rented"
+    title = "This server belongs to an instance"
 
 
 class ServerTaken(Conflict):
@@ -68,7 +83,7 @@ class Register:
         self._secrets = secrets
 
     async def register(self, wanted: Registration) -> UUID:
-        """Write a machine down, to be looked at; the same machine again is the one that is there.
+        """Write a machine down, to be looked at; the same machine again is the one that is there, looked at again if it was away.
 
         Raises:
             AlreadyRegistered: another one has its name or address.
@@ -77,20 +92,30 @@ class Register:
         values: dict[str, Any] = {**_columns(wanted), "id": new_id(), "ssh_key": key}
         async with self._database.transaction() as unit:
             added = await unit.session.scalar(_ADD, values)
-        return added or await self._same(wanted)
+        return added or await self._same(wanted) or await self.register(wanted)
 
-    async def _same(self, wanted: Registration) -> UUID:
+    async def _same(self, wanted: Registration) -> UUID | None:
+        """The one that is there; None when it has gone meanwhile."""
         named = {"name": wanted.name, "address": wanted.address, "ssh_port": wanted.ssh_port}
         async with self._database.transaction() as unit:
             found: Sequence[Any] = (await unit.session.execute(_TWINS, named)).all()
-        if len(found) == 1 and self._is(found[0], wanted):
-            return found[0].id
-        raise AlreadyRegistered(f"another machine is {wanted.name} or at {wanted.address}:{wanted.ssh_port}")
+            differing = [difference for row in found if (difference := self._difference(row, wanted))]
+            if differing:
+                raise AlreadyRegistered("; ".join(differing))
+            return await unit.session.scalar(_LOOK_AGAIN, {"id": found[0].id}) if found else None
 
-    def _is(self, row: Any, wanted: Registration) -> bool:
+    def _difference(self, row: Any, wanted: Registration) -> str | None:
+        """How a machine that is there differs from the wanted one, to be told."""
+        place = f"{row.address}:{row.ssh_port}"
         given = {name: value for name, value in _columns(wanted).items() if value is not None}
-        same = all(getattr(row, name) == value for name, value in given.items())
-        return same and self._secrets.decrypt(row.ssh_key, purpose=KEY_PURPOSE) == wanted.ssh_key
+        other = [name for name, value in given.items() if getattr(row, name) != value]
+        if self._secrets.decrypt(row.ssh_key, purpose=KEY_PURPOSE) != wanted.ssh_key:
+            other.append("ssh_private_key")
+        if "name" in other:
+            return f"{row.name} is at {place}"
+        if other:
+            return f"{row.name} is there, at {place}, with another {' and '.join(other)}; remove it to add it anew"
+        return None
 
     async def remove(self, machine_id: UUID, *, lost: bool) -> None:
         """Forget a machine on which nothing of ours is; one that is gone already is no error. ``lost`` forgets one too that could not
@@ -98,24 +123,32 @@ class Register:
 
         Raises:
             ServerTaken: an agent is on it.
+            ServerRented: it is no machine of the operator's.
         """
         async with self._database.transaction() as unit:
             if await unit.session.scalar(_REMOVE, {"id": machine_id, "lost": lost}) is not None:
                 return
             row = (await unit.session.execute(_ONE, {"id": machine_id})).one_or_none()
+            provider = await unit.session.scalar(_IS_RENTED, {"id": machine_id})
         if row is not None:
-            is_leaving = row.state == "releasing"
-            raise ServerTaken(
-                f"the agent of instance {row.instance_id} has not left {row.name} yet"
-                if is_leaving
-                else f"the agent of instance {row.instance_id} is on {row.name}; delete the instance first",
-                instance_id=str(row.instance_id),
-            )
+            raise ServerTaken(_taken(row), instance_id=str(row.instance_id))
+        if provider is not None:
+            raise ServerRented(f"it is at {provider} and goes with its instance")
 
     async def regions(self) -> list[str]:
         """The labels of all machines."""
         async with self._database.transaction() as unit:
             return list((await unit.session.execute(_REGIONS)).scalars())
+
+
+def _taken(row: Any) -> str:
+    if row.state != "releasing":
+        return f"the agent of instance {row.instance_id} is on {row.name}; delete the instance first"
+    why = f" ({row.reason})" if row.reason else ""
+    return (
+        f"the agent of instance {row.instance_id} has not left {row.name} yet{why}; this is tried until it is done, "
+        "unless the machine is given up as lost"
+    )
 
 
 def _columns(wanted: Registration) -> dict[str, Any]:
