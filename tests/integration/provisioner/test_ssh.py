@@ -185,4 +185,4 @@ async def test_of_a_server_without_ssh_the_agents_last_word_is_shown_and_why(rea
     reached.sshd.stop()
     (line,) = await ServerJournal(reached.sessions, reached.agents).last(reached.id, count=10)
     reached.sshd.start()
-    assert "does not answer over SSH: ConnectionRefusedError" in line
+    assert "does not answer over SSH: Connection refused at " in line
