@@ -129,7 +129,7 @@ def test_a_deploy_completes_though_the_provisioner_is_killed_three_times(agent: 
     """INVARIANT: a deploy of a real OpenClaw survives kill -9 and starts one gateway."""
     operations = agent.ask("GET", f"/v1/instances/{agent.instance_id}/operations")["items"]
     assert [(o["kind"], o["state"]) for o in operations if o["kind"] == "deploy"] == [("deploy", "succeeded")]
-    until(lambda: len(agent.gateways()) == 1, seconds=10)
+    until(lambda: len(agent.gateways()) == 1, seconds=60)
     assert "42" in agent.chat("What is 17 + 25?")
 
 
@@ -172,7 +172,7 @@ def test_an_agent_whose_directory_is_removed_outside_is_an_error_until_it_is_dep
     agent.ask("POST", f"/v1/instances/{agent.instance_id}/redeploy")
     until(agent.running, seconds=240)
     assert "19" in agent.chat("What is 10 + 9?")
-    until(lambda: len(agent.gateways()) == 1, seconds=10)
+    until(lambda: len(agent.gateways()) == 1, seconds=60)
 
 
 def _messages(answer: str) -> int:

@@ -52,7 +52,7 @@ async def published_types(bootstrap_servers: str, topic: str) -> list[str]:
         await consumer.stop()
 
 
-async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 40) -> None:
+async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 90) -> None:
     """Wait until a claim holds; fails after ``seconds``."""
     async with asyncio.timeout(seconds):
         while not await claim():

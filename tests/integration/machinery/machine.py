@@ -101,7 +101,7 @@ class Machine:
             await tasks.stop()
 
 
-async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 30, every: float = 0.05) -> None:
+async def eventually(claim: Callable[[], Awaitable[bool]], *, seconds: float = 60, every: float = 0.05) -> None:
     """Wait until a claim holds; fails after ``seconds``."""
     async with asyncio.timeout(seconds):
         while not await claim():

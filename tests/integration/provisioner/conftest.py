@@ -126,7 +126,7 @@ class Platform:
         row = await self.ended(operation_id)
         assert (row.state, row.error) == ("succeeded", None)
 
-    async def until(self, statement: str, expected: Any, *, seconds: float = 20, **values: Any) -> None:
+    async def until(self, statement: str, expected: Any, *, seconds: float = 60, **values: Any) -> None:
         """Wait until a query's first value is as expected."""
         found: Any = None
         try:
@@ -136,7 +136,7 @@ class Platform:
         except TimeoutError:
             raise AssertionError(f"{statement}: {found} instead of {expected}") from None
 
-    async def until_told(self, key: UUID, event_type: str, *, seconds: float = 20) -> dict[str, Any]:
+    async def until_told(self, key: UUID, event_type: str, *, seconds: float = 60) -> dict[str, Any]:
         """Wait for an event; returns its data."""
         async with asyncio.timeout(seconds):
             while True:
@@ -200,7 +200,7 @@ class Platform:
         """An operation's row."""
         return (await self.rows("SELECT * FROM operations WHERE id = :id", id=operation_id))[0]
 
-    async def ended(self, operation_id: UUID, *, seconds: float = 30) -> Any:
+    async def ended(self, operation_id: UUID, *, seconds: float = 90) -> Any:
         """Wait for an operation's end; returns its row."""
         async with asyncio.timeout(seconds):
             while (row := await self.operation(operation_id)).finished_at is None:

@@ -148,13 +148,13 @@ async def test_a_runner_that_is_asked_to_stop_hands_over_at_once(database: Datab
     """INVARIANT: a graceful stop costs nobody a lease, though a call was under way."""
     openrouter = openrouter_in(tmp_path)
     async with provisioner(
-        database, tmp_path, openrouter=openrouter, operation_lease_seconds=60, leaves_servers=True
+        database, tmp_path, openrouter=openrouter, operation_lease_seconds=300, leaves_servers=True
     ) as first:
         held = first.moments.hold("before ensure_server")
         instance: Instance = await first.deploy()
         await held.reached.wait()
-    async with provisioner(database, tmp_path, openrouter=openrouter, operation_lease_seconds=60) as second:
-        row = await second.ended(instance.deployment_id, seconds=10)
+    async with provisioner(database, tmp_path, openrouter=openrouter, operation_lease_seconds=300) as second:
+        row = await second.ended(instance.deployment_id, seconds=60)
         assert (row.state, row.lease_token) == ("succeeded", 2)
         assert len(second.provider.created) == 1
 

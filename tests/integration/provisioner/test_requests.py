@@ -165,7 +165,7 @@ async def test_cancel_is_heeded_inside_a_step_that_waits(platform: Platform) -> 
         id=instance.deployment_id,
     )
     await cancel(platform, instance)
-    row = await platform.ended(instance.deployment_id, seconds=10)
+    row = await platform.ended(instance.deployment_id, seconds=60)
     assert row.state == "cancelled"
     assert (await platform.provider.list_servers()).servers == []
 
