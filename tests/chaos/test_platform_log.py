@@ -9,8 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from clawdeploy_cli.engines.broker import CLIENT_SETTINGS
-from clawdeploy_common.clock import utc_now
-from clawdeploy_common.events import TICK_TYPE, Envelope, topic_of
+from clawdeploy_common.events import TICK_TYPE, topic_of
 from clawdeploy_common.ids import new_id
 from tests.chaos.whole_books import (
     CONSUMES,
@@ -31,6 +30,14 @@ from tests.engines.wheels import RunningBroker, RunningPostgres
 TOPICS = [topic_of(service) for service in METADATA]
 BROKEN = "server.destroyed.v1"
 """An event that api, monitor and billing all handle."""
+
+_POISON = """
+    WITH drawn AS (UPDATE provisioner.streams SET version = version + 1 WHERE key = $1 RETURNING key, version)
+    INSERT INTO provisioner.outbox (event_id, key, version, type, time, account_id, data)
+    SELECT $2, d.key, d.version, $3, clock_timestamp(), i.account_id, $4
+    FROM drawn d JOIN provisioner.instances i ON i.id = d.key RETURNING version
+"""
+"""What a bug would leave behind: an event that its own service publishes and nobody can read."""
 
 DROPPED = "clawdeploy_events_dropped_total"
 
@@ -115,26 +122,11 @@ async def test_the_whole_log_delivered_again_changes_nothing(platform: WholePlat
     await no_dead_letters(platform)
 
 
-async def test_a_poison_event_holds_up_its_own_key_only(platform: WholePlatform, engines: Engines) -> None:
+async def test_a_poison_event_holds_up_its_own_key_only(platform: WholePlatform) -> None:
     poisoned = (await platform.deploy("poisoned"))["id"]
     shown = await platform.reaches(poisoned, "running")
     await quiet(platform)
-    [drawn] = await platform.rows(
-        "UPDATE provisioner.streams SET version = version + 1 WHERE key = $1 RETURNING key, version", poisoned
-    )
-    account = (await platform.json("GET", "/v1/me"))["id"]
-    envelope = Envelope(
-        id=new_id(),
-        source="/clawdeploy/provisioner",
-        type=BROKEN,
-        key=drawn["key"],
-        version=drawn["version"],
-        time=utc_now(),
-        account_id=account,
-        data=b'{"server_id": "not an id", ',
-    )
-    record = (topic_of("provisioner"), poisoned.encode(), envelope.headers(), envelope.data)
-    await _send(engines.address, [record])
+    [drawn] = await platform.rows(_POISON, poisoned, new_id(), BROKEN, b'{"server_id": "not an id", ')
 
     async def listed() -> bool:
         return {letter["service"] for letter in await _letters(platform)} == {"api", "monitor", "billing"}
@@ -149,7 +141,7 @@ async def test_a_poison_event_holds_up_its_own_key_only(platform: WholePlatform,
     assert waiting["status"] != "stopped", "its news wait behind the poison"
     assert waiting["deployed_at"] == shown["deployed_at"]
     for letter in await _letters(platform):
-        if letter["version"] == envelope.version:
+        if letter["version"] == drawn["version"]:
             assert (letter["type"], letter["key"]) == (BROKEN, poisoned)
             await platform.ask("POST", f"/v1/admin/dead-letters/{letter['service']}/{letter['id']}/drop")
     await platform.reaches(poisoned, "stopped")
