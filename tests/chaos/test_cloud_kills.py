@@ -214,7 +214,7 @@ async def test_a_creation_that_fails_at_the_cloud_is_told_and_undone(world: Worl
 
 @ONE_IN_SUITE
 async def test_a_creation_that_never_ends_is_given_up_and_undone(world: World) -> None:
-    async with world(stalled_after_seconds=2) as cloud:
+    async with world(stalled_after_seconds=6) as cloud:
         await cloud.account.faults(fault_at(cloud.kind.ordering, kind="action_endless"))
         wanted, _ = await deployed(cloud)
         (row,) = await cloud.rows("SELECT state, error FROM operations")

@@ -62,7 +62,7 @@ async def test_a_destroy_that_dies_at_every_moment_leaves_nothing(platform: Plat
     assert await platform.ended(operation_id) == "succeeded"
     destroy = InstanceDestroyRequested(operation_id=new_id(), requested_at=utc_now())
     await platform.send(destroy, key=instance_id, account_id=account_id)
-    assert await platform.ended(destroy.operation_id, seconds=150) == "succeeded"
+    assert await platform.ended(destroy.operation_id, seconds=280) == "succeeded"
     assert provisioner.deaths == len(ENDING) == len(platform.died_at)
     assert (await platform.provider.list_servers()).servers == []
     await platform.eventually_keys(0)
@@ -78,7 +78,7 @@ async def test_a_destroy_that_dies_at_every_moment_leaves_nothing(platform: Plat
 async def test_a_failed_deploy_that_dies_while_it_is_undone_leaves_nothing(platform: Platform) -> None:
     provisioner = platform.provisioner("one", LIGHT_DEATHS="|".join(UNDOING))
     instance_id, _, operation_id = await platform.deploy(model="stand/refusing")
-    assert await platform.ended(operation_id, seconds=120) == "failed"
+    assert await platform.ended(operation_id, seconds=280) == "failed"
     assert provisioner.deaths >= 4
     assert (await platform.provider.list_servers()).servers == []
     await platform.eventually_keys(0)
@@ -120,7 +120,7 @@ async def test_a_runner_stopped_past_its_lease_is_replaced_and_changes_nothing_w
     pauses = "before POST /keys|before ensure_server|after ensure_server|before start|did start"
     provisioners = [platform.provisioner(name, LIGHT_PAUSE=pauses, **HASTY) for name in ("one", "two")]
     instance_id, _, operation_id = await platform.deploy()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(280):
         while not await platform.rows_if_there("SELECT 1 FROM provisioner.operations WHERE finished_at IS NOT NULL"):
             if all(provisioner.is_stopped for provisioner in provisioners):
                 await asyncio.sleep(4)  # past every lease and every call's deadline

@@ -16,7 +16,7 @@ from tests.engines.requirements import MissingOnThisMachine, lacking
 
 FOLDER_VARIABLE = "CLAWDEPLOY_TEST_ENGINES"
 REPOSITORY = Path(__file__).parents[2]
-START_SECONDS = 240
+START_SECONDS = 280
 """The longest an engine may take, its download included."""
 
 

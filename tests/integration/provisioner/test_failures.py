@@ -147,7 +147,7 @@ async def test_an_unexpected_error_is_tried_again_without_telling_its_insides(pl
 
 async def test_an_operation_without_progress_turns_round(database: Database, tmp_path: Path) -> None:
     """INVARIANT: patience is charged while the lease is held, and an operation that makes no progress is undone."""
-    async with provisioner(database, tmp_path, stalled_after_seconds=3) as platform:
+    async with provisioner(database, tmp_path, stalled_after_seconds=6) as platform:
         platform.moments.fail(
             "before ensure_installed", TemporaryError("the mirror is slow", retry_after=0.5), times=99
         )
@@ -175,7 +175,7 @@ async def test_a_delivery_may_take_its_time_where_the_provider_says_so(
 ) -> None:
     """INVARIANT: waiting for what was ordered is no lack of progress, for as long as the setting allows; and it can be cancelled."""
     monkeypatch.setattr(conftest, "LightProvider", Delivering)
-    async with provisioner(database, tmp_path, stalled_after_seconds=4) as platform:
+    async with provisioner(database, tmp_path, stalled_after_seconds=6) as platform:
         instance = await platform.deploy()
         await platform.until("SELECT now() - started_at > interval '8 seconds' FROM operations", True, seconds=60)
         assert (await platform.operation(instance.deployment_id)).state == "running"
@@ -185,7 +185,7 @@ async def test_a_delivery_may_take_its_time_where_the_provider_says_so(
 
 
 async def test_a_step_that_hangs_is_ended_by_the_patience_too(database: Database, tmp_path: Path) -> None:
-    async with provisioner(database, tmp_path, stalled_after_seconds=2) as platform:
+    async with provisioner(database, tmp_path, stalled_after_seconds=6) as platform:
         platform.moments.hold("before ensure_installed")
         instance = await platform.deploy()
         row = await platform.ended(instance.deployment_id)
@@ -197,7 +197,7 @@ async def test_what_cannot_be_undone_in_patience_is_left_and_the_operation_ends(
     database: Database, tmp_path: Path
 ) -> None:
     """INVARIANT: every operation ends: the agent cannot be stopped, its server and key are removed all the same."""
-    async with provisioner(database, tmp_path, stalled_after_seconds=2) as platform:
+    async with provisioner(database, tmp_path, stalled_after_seconds=6) as platform:
         platform.moments.fail("after start", PermanentError("broken"))
         platform.moments.fail("before stop", ProviderUnavailable("no answer", retry_after=0.3), times=99)
         instance = await platform.deploy()
