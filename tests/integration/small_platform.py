@@ -96,6 +96,7 @@ def create_app(platform: SmallPlatform) -> FastAPI:
     _agent(app, platform)
     _logs(app, platform)
     _operator(app, platform)
+    _servers(app, platform)
     return app
 
 
@@ -217,24 +218,7 @@ def _logs(app: FastAPI, platform: SmallPlatform) -> None:
         return StreamingResponse(iter(lines), media_type="text/event-stream")
 
 
-def _operator(app: FastAPI, platform: SmallPlatform) -> None:
-    @app.get("/v1/admin/dead-letters")
-    async def letters(service: str | None = None) -> Any:
-        letter = {"id": "7", "service": service or "api", "source": "s", "key": "k", "version": 3, "type": "t.v1"}
-        return {
-            "items": [{**letter, "reason": "r", "error": "boom", "attempts": 4, "parked_at": now()}],
-            "next_cursor": None,
-        }
-
-    @app.post("/v1/admin/dead-letters/{service}/{letter}/{verb}")
-    async def settle(service: str, letter: str, verb: str) -> Any:
-        return {"id": letter, "service": service, "state": verb}
-
-    @app.get("/v1/admin/fleet")
-    async def fleet() -> Json:
-        counts = {"servers": 3, "debts": 1, "orphans": 0, "removed": 2}
-        return {"items": [{"name": "hetzner", "emulated": True, **counts, "last_sweep": now(), "lost": "0.10"}]}
-
+def _servers(app: FastAPI, platform: SmallPlatform) -> None:
     @app.get("/v1/admin/servers")
     async def servers(cursor: str | None = None) -> Json:
         gone: Json = {"id": "s1", "destroyed_at": now()} if cursor is None else {"id": "s2", "destroyed_at": None}
@@ -248,7 +232,7 @@ def _operator(app: FastAPI, platform: SmallPlatform) -> None:
             "kind": "rented",
             "name": None,
         }
-        own = [machine | {"state": "free"}] if cursor is not None and "name" in machine else []
+        own = [machine] if cursor is not None and "name" in machine else []
         return {
             "items": [known | gone | {"observed_at": now()}, *own],
             "next_cursor": "more" if cursor is None else None,
@@ -270,16 +254,34 @@ def _operator(app: FastAPI, platform: SmallPlatform) -> None:
 
     @app.get("/v1/admin/servers/{server}")
     async def looked_at(server: str) -> Json:
-        lacks = machine["name"] == "toaster"
-        return (
-            machine
-            | {"id": server}
-            | ({"state": "unreachable", "detail": "it lacks systemd"} if lacks else {"state": "free"})
-        )
+        if machine["name"] == "toaster":
+            machine.update(state="unreachable", detail="it lacks systemd")
+        else:
+            machine.update(state="free", memory_mb=4096)
+        return machine | {"id": server}
 
     @app.delete("/v1/admin/servers/{server}", status_code=204)
     async def remove(server: str, lost: bool = False) -> None:
         machine.update(state="gone" if lost else "removed")
+
+
+def _operator(app: FastAPI, platform: SmallPlatform) -> None:
+    @app.get("/v1/admin/dead-letters")
+    async def letters(service: str | None = None) -> Any:
+        letter = {"id": "7", "service": service or "api", "source": "s", "key": "k", "version": 3, "type": "t.v1"}
+        return {
+            "items": [{**letter, "reason": "r", "error": "boom", "attempts": 4, "parked_at": now()}],
+            "next_cursor": None,
+        }
+
+    @app.post("/v1/admin/dead-letters/{service}/{letter}/{verb}")
+    async def settle(service: str, letter: str, verb: str) -> Any:
+        return {"id": letter, "service": service, "state": verb}
+
+    @app.get("/v1/admin/fleet")
+    async def fleet() -> Json:
+        counts = {"servers": 3, "debts": 1, "orphans": 0, "removed": 2}
+        return {"items": [{"name": "hetzner", "emulated": True, **counts, "last_sweep": now(), "lost": "0.10"}]}
 
     @app.post("/v1/admin/sealing-keys/rotate")
     async def rotate() -> Json:

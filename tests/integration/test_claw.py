@@ -235,7 +235,10 @@ def test_a_machine_of_ones_own_is_added_listed_and_removed(platform: SmallPlatfo
     key.write_text("a private key")
     options = ("--address", "nas.test", "--key", str(key), "--region", "attic")
     added = claw("servers", "add", "nas", *options)
-    assert (added.exit_code, added.stderr) == (0, "nas is free. Next: claw deploy NAME --provider own --region attic\n")
+    assert (added.exit_code, added.stderr) == (
+        0,
+        "nas is free, with 4096 MB of memory. Next: claw deploy NAME --provider own --region attic\n",
+    )
     assert answer(claw("servers", "add", "nas", *options, "--json"))["state"] == "free"
     assert claw("servers", "ls").stdout.splitlines()[2].split()[:6] == ["m1", "nas", "own", "attic", "free", "nas.test"]
     assert claw("servers", "remove", "nas").stderr == "nas is forgotten.\n"
@@ -243,6 +246,7 @@ def test_a_machine_of_ones_own_is_added_listed_and_removed(platform: SmallPlatfo
     refused = claw("servers", "add", "toaster", *options)
     assert refused.exit_code == 1
     assert "it lacks systemd" in refused.stderr
+    assert claw("servers", "ls").stderr == "toaster: it lacks systemd\n"
 
 
 def test_a_running_agent_that_is_not_well_is_not_shown_as_well(platform: SmallPlatform) -> None:

@@ -38,6 +38,7 @@ SERVER: dict[str, Any] = {
     "accepted_at": "2026-11-21T11:50:00Z",
     "destroyed_at": None,
     "paid_until": None,
+    "memory_mb": None,
 }
 _UNKNOWN = dict.fromkeys(("instance_id", "account_id", "plan", "provider_ref", "observed_at", "accepted_at"))
 _FOUND = {"kind": "own", "name": "nas", "provider": "own", "region": "home", "state": "checking", "host": "nas.test"}

@@ -150,7 +150,7 @@ async def test_who_comes_when_no_machine_is_free_waits_for_one(attic: Attic) -> 
     await attic.free()
     first = await attic.deployed()
     second = await attic.platform.deploy(**PLAN)
-    await attic.said(second.deployment_id, "no machine in attic is free now")
+    await attic.said(second.deployment_id, "no machine in attic with 2048 MB of memory is free now")
     await attic.platform.done(await attic.platform.destroy(first))
     row = await attic.platform.ended(second.deployment_id, seconds=120)
     assert (row.state, row.error) == ("succeeded", None)
@@ -160,7 +160,7 @@ async def test_a_deployment_is_refused_where_no_machine_is_large_enough(attic: A
     await attic.free(memory_mb=1024)
     instance = await attic.platform.deploy(**PLAN)
     row = await attic.platform.ended(instance.deployment_id, seconds=60)
-    assert (row.state, row.error) == ("failed", "no machine in attic has 2048 MB of memory")
+    assert (row.state, row.error) == ("failed", "there is no machine in attic with 2048 MB of memory")
 
 
 async def test_a_machine_that_is_away_is_owed_until_it_was_put_back(attic: Attic) -> None:
@@ -239,7 +239,7 @@ async def test_what_is_wrong_with_a_machine_is_told_by_its_name_and_adding_it_ag
     other = new_private_key().decode()
     for facts, told in (
         ({"ssh_private_key": other}, "nas does not answer over SSH: our key is not let in as ada"),
-        ({"ssh_user": "root"}, "on nas python3 cannot be run as root: no word of it"),
+        ({"ssh_user": "root"}, "on nas python3 cannot be run as root: it said nothing"),
     ):
         machine_id = await attic.added(**facts)
         assert (await attic.until(machine_id, "unreachable"))["detail"] == told

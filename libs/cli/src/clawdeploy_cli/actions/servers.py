@@ -15,6 +15,7 @@ _CHECK_S = 90.0
 _LOOK_AGAIN_S = 0.5
 _AWAY_HINT = "It is looked at again every minute, and at once when you add it again; see claw servers ls."
 _GONE = "destroyed"
+_IN_TROUBLE = frozenset({"unreachable", "releasing"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +50,18 @@ def add_machine(machine: NewMachine, *, as_json: bool) -> None:
     if server["state"] == "unreachable":
         raise Failed(f"It is registered, but cannot be used yet: {server['detail']}.", hint=_AWAY_HINT)
     if not as_json:
-        say(_said(machine, server["state"]))
+        say(_said(machine, server))
 
 
-def _said(machine: NewMachine, state: str) -> str:
-    if state == "checking":
-        return f"{machine.name} is still being looked at; see claw servers ls."
-    hint = f" Next: claw deploy NAME --provider own --region {machine.region}" if state == "free" else ""
-    return f"{machine.name} is {state}.{hint}"
+def _said(machine: NewMachine, server: Json) -> str:
+    match server["state"]:
+        case "checking":
+            return f"{machine.name} is still being looked at; see claw servers ls."
+        case "free":
+            how = f"claw deploy NAME --provider own --region {machine.region}"
+            return f"{machine.name} is free, with {server['memory_mb']} MB of memory. Next: {how}"
+        case state:
+            return f"{machine.name} is {state}."
 
 
 def _looked_at(api: ApiClient, server: Json) -> Json:
@@ -88,6 +93,9 @@ def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
             ("SERVER", "NAME", "PROVIDER", "REGION", "STATE", "ADDRESS", "INSTANCE", "SEEN"),
             [_row(item) for item in items],
         )
+        for item in items:
+            if item["state"] in _IN_TROUBLE and item["detail"]:
+                say(item["detail"] if item["name"] in item["detail"] else f"{item['name']}: {item['detail']}")
     else:
         say("There are none.")
 

@@ -23,6 +23,7 @@ _EXAMPLE: dict[str, JsonValue] = {
     "accepted_at": "2026-11-21T11:50:00Z",
     "destroyed_at": None,
     "paid_until": None,
+    "memory_mb": None,
 }
 
 
@@ -30,7 +31,7 @@ class RecordedServer(BaseModel):
     """A server: `rented` is one that a provider made for an instance, kept after its destruction, `provider_ref` the provider's own
     number; one that is `terminating` is destroyed, and stays at its provider, empty and paid for, until `paid_until`.
     `own` is a machine that an operator registered, whose `state` is `checking`, `free`, `unreachable` (`detail` says why), `taken`
-    or `releasing`, with the instance that is on it.
+    or `releasing`, with the instance that is on it; `memory_mb` is what may be placed there.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -51,6 +52,7 @@ class RecordedServer(BaseModel):
     accepted_at: datetime | None
     destroyed_at: datetime | None
     paid_until: datetime | None = None
+    memory_mb: int | None = None
 
 
 class AddServer(BaseModel):

@@ -19,12 +19,12 @@ from clawdeploy_provisioner.providers.own.register import Register, Registration
 _RENTED = """
     SELECT id, 'rented' AS kind, NULL AS name, instance_id, account_id, provider, region, plan, provider_ref,
            CASE WHEN paid_until > clock_timestamp() THEN 'terminating' ELSE state END AS state,
-           detail, host, port, restarts, observed_at, accepted_at, destroyed_at, paid_until
+           detail, host, port, restarts, observed_at, accepted_at, destroyed_at, paid_until, NULL::integer AS memory_mb
     FROM servers WHERE provider <> 'own'
 """
 _OWN = """
     SELECT o.id, 'own', o.name, s.instance_id, s.account_id, 'own', o.region, s.plan, NULL, o.state, coalesce(o.reason, s.detail),
-           o.address, NULL, coalesce(s.restarts, 0), coalesce(s.observed_at, o.checked_at), o.claimed_at, NULL, NULL
+           o.address, NULL, coalesce(s.restarts, 0), coalesce(s.observed_at, o.checked_at), o.claimed_at, NULL, NULL, o.memory_mb
     FROM own_servers o LEFT JOIN servers s ON s.id = o.server_id
 """
 _PAGE = text(
@@ -60,6 +60,7 @@ class ServerView(BaseModel):
     accepted_at: datetime | None
     destroyed_at: datetime | None
     paid_until: datetime | None
+    memory_mb: int | None
 
 
 class NewMachine(BaseModel):

@@ -156,9 +156,10 @@ class OwnMachines:
             fits = row is not None or await unit.session.scalar(_FITS, wanted) is not None
         if row is not None:
             return _machine(row)
+        large = f"machine in {spec.region} with {spec.memory_mb} MB of memory"
         if not fits:
-            raise NothingFits(f"no machine in {spec.region} has {spec.memory_mb} MB of memory")
-        raise ProviderUnavailable(f"no machine in {spec.region} is free now", retry_after=5)
+            raise NothingFits(f"there is no {large}")
+        raise ProviderUnavailable(f"no {large} is free now", retry_after=5)
 
     async def claimed(self, server_id: UUID) -> OwnMachine | None:
         """The machine that a server has."""

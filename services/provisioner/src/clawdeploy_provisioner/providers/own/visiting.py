@@ -81,7 +81,7 @@ class Visits:
         try:
             return dict(json.loads(lines[-1]))
         except (IndexError, ValueError, TypeError):
-            said = lines[-1] if lines else "no word of it"
+            said = lines[-1] if lines else "it said nothing"
             raise ProviderUnavailable(
                 f"on {machine.name} python3 cannot be run as root: {said}", retry_after=10
             ) from None
