@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,17 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "monitor": MonitorSettings,
     "billing": BillingSettings,
 }
-OF_THE_PROCESS = {"HOME", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+OF_THE_PROCESS = {
+    *("HOME", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"),
+    *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
+}
 """Variables that libraries read, not our settings."""
+OF_THE_FILE = {
+    *("CLAWDEPLOY_KAFKA_REPLICATION_FACTOR", "CLAWDEPLOY_KAFKA_IDEMPOTENCE", "CLAWDEPLOY_KAFKA_FETCH_MAX_WAIT_MS"),
+    *("CLAWDEPLOY_PROCESS_PORT_FIRST", "CLAWDEPLOY_PROCESS_PORT_COUNT", "CLAWDEPLOY_EMULATED_CLOUDS"),
+}
+"""Settings that have no place there: its own Kafka decides them, there are no processes in a container, and no stand-ins."""
+SECOND_NAMES = {"HCLOUD_TOKEN", "DIGITALOCEAN_TOKEN", "NEXTAUTH_URL", "SERVER_HOST", "SERVER_PORT"}
 
 
 def test_the_file_is_valid_by_the_compose_specification() -> None:
@@ -48,15 +58,27 @@ def test_make_env_gives_everything_the_file_requires(tmp_path: Path) -> None:
     assert "${" not in json.dumps(interpolated(document()["services"], variables))
 
 
-def test_make_env_never_overwrites_keys(tmp_path: Path) -> None:
+def test_make_env_keeps_what_there_is_and_adds_what_is_missing(tmp_path: Path) -> None:
     """INVARIANT: nothing is ever lost: the keys that open a platform's secrets least of all."""
-    (tmp_path / ".env").write_text("ENCRYPTION_KEY=precious\n")
-    again = subprocess.run(
-        [str(CHECKOUT / "scripts" / "make-env.sh"), str(tmp_path / ".env")], check=False, capture_output=True, text=True
-    )
-    assert again.returncode == 1
-    assert "stays as it is" in again.stderr
-    assert (tmp_path / ".env").read_text() == "ENCRYPTION_KEY=precious\n"
+    kept = "export ENCRYPTION_KEY=precious\nPOSTGRES_PASSWORD = its own\nMINE=1\nAPI_DB_PASSWORD=\nGATEWAY_HOST=0.0.0.0"
+    (tmp_path / ".env").write_text(kept)
+    said = _make_env(tmp_path / ".env")
+    made = (tmp_path / ".env").read_text()
+    assert made.startswith(f"{kept}\n")
+    added = dict(line.split("=", 1) for line in made.removeprefix(kept).splitlines() if "=" in line)
+    assert not {"ENCRYPTION_KEY", "POSTGRES_PASSWORD", "GATEWAY_HOST"} & set(added)
+    assert len(added["API_DB_PASSWORD"]) == 40, "an empty value is a missing one"
+    assert "added API_DB_PASSWORD" in said
+    assert added["API_DB_PASSWORD"] not in said
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    assert "has everything already" in _make_env(tmp_path / ".env")
+    assert (tmp_path / ".env").read_text() == made
+    assert [file.name for file in tmp_path.iterdir()] == [".env"]
+
+
+def _make_env(file: Path) -> str:
+    command = [str(CHECKOUT / "scripts" / "make-env.sh"), str(file)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_two_environments_have_no_secret_in_common(tmp_path: Path) -> None:
@@ -101,6 +123,22 @@ def test_a_service_knows_every_variable_it_is_given_and_starts_with_them(
     made = settings.model_validate({})
     assert made.port == int(environment["CLAWDEPLOY_PORT"])
     assert made.database_url.get_secret_value().startswith(f"postgresql://{name}:")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_can_be_given_every_setting_that_the_readme_tells_of(name: str) -> None:
+    rows = [line for line in (CHECKOUT / "README.md").read_text().splitlines() if line.startswith("| `")]
+    told = {word for row in rows for word in re.findall(r"`([A-Z][A-Z_]+)`", row.split("|")[1])}
+    assert len(told) > 80
+    wanted = (told & _variables(SERVICES[name])) - OF_THE_FILE - SECOND_NAMES
+    assert wanted - set(document()["services"][name]["environment"]) == set()
+
+
+def test_a_variable_without_a_value_is_passed_on_when_there_is_one(tmp_path: Path) -> None:
+    provisioner = document()["services"]["provisioner"]["environment"]
+    variables = made_environment(tmp_path)
+    assert "HETZNER_API_TOKEN" not in interpolated(provisioner, variables)
+    assert interpolated(provisioner, variables | {"HETZNER_API_TOKEN": "t"})["HETZNER_API_TOKEN"] == "t"
 
 
 def _variables(settings: type[ServiceSettings]) -> set[str]:

@@ -23,10 +23,12 @@ def document() -> dict[str, Any]:
 
 
 def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
-    """The same with every variable replaced; raises Missing."""
+    """The same with every variable replaced, and those without a value passed on when there is one; raises Missing."""
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value)
-        return {key: interpolated(inner, variables) for key, inner in members.items()}
+        passed_on = {key: variables[key] for key, inner in members.items() if inner is None and key in variables}
+        given = {key: interpolated(inner, variables) for key, inner in members.items() if inner is not None}
+        return given | passed_on
     if isinstance(value, list):
         return [interpolated(inner, variables) for inner in cast("list[Any]", value)]
     while isinstance(value, str) and _INNERMOST.search(value):

@@ -18,6 +18,10 @@ from clawdeploy_cli.errors import ClawError
 class ClawGroup(TyperGroup):
     """Ends with one clear sentence and an exit code that means something, whatever a command raises."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Say `claw` in every usage line, whatever the file is called that was started: in the image it is `service`."""
+        return super().main(*args, **{"prog_name": "claw"} | extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command; a reader that left (`claw events | head -1`) ends it quietly, as it ends other tools."""
         try:

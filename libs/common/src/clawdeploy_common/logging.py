@@ -49,7 +49,7 @@ def configure_logging(
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
-    for noisy in ("aiokafka", "httpx", "httpcore", "uvicorn.access", "faststream"):
+    for noisy in ("aiokafka", "alembic.runtime.plugins", "httpx", "httpcore", "uvicorn.access", "faststream"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -1,9 +1,10 @@
 """Settings every service shares; read from the environment, then from ``.env`` (the environment wins)."""
 
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, PostgresDsn, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, PostgresDsn, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 
 class ServiceSettings(BaseSettings):
@@ -55,3 +56,27 @@ class ServiceSettings(BaseSettings):
         """Every secret that the environment gave this service, and the passwords in its addresses: what must never be told."""
         given = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
         return given + [password for value in given if (password := urlsplit(value).password)]
+
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def from_environment(settings: type[Settings]) -> Settings:
+    """A service's settings; a process that cannot have them ends with one line for each variable, and without a value in it.
+
+    Raises:
+        SystemExit: a variable is missing, or is not what it must be.
+    """
+    try:
+        return settings.model_validate({})
+    except ValidationError as error:
+        wrong = [f"{_variable(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)]
+    except SettingsError as error:
+        wrong = [str(error)]
+    raise SystemExit("\n".join(["This service cannot start with these settings:", *wrong]))
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The environment's name of what pydantic calls by its alias, or by its field."""
+    name = str(place[0]) if place else "settings"
+    return name if name.isupper() else f"{ServiceSettings.model_config.get('env_prefix')}{name}".upper()

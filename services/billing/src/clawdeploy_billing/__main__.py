@@ -3,11 +3,12 @@
 from clawdeploy_billing.main import build
 from clawdeploy_billing.settings import BillingSettings
 from clawdeploy_common.service import serve
+from clawdeploy_common.settings import from_environment
 
 
 def main() -> None:
     """Serve until told to stop."""
-    serve(*build(BillingSettings.model_validate({})))
+    serve(*build(from_environment(BillingSettings)))
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ class Engine:
 
     def ask_now(self, verb: Callable[[Any], T]) -> T:
         """The same, blocking."""
-        if not self.host.may_be_there():
-            raise EngineAway(f"there is no Docker engine at {self.host.url}", retry_after=10)
+        if trouble := self.host.trouble():
+            raise EngineAway(trouble, retry_after=10)
         from docker.errors import APIError, DockerException  # noqa: PLC0415 - 20 MB, only where there is an engine
         from requests import RequestException  # noqa: PLC0415 - the same
 

@@ -1,5 +1,6 @@
 """Which engines there are, which image runs on them, and within which limits."""
 
+import errno
 import ipaddress
 import re
 import socket
@@ -43,13 +44,17 @@ class DockerHost:
         """Whether the engine runs on this machine: its bridges' addresses are ours too."""
         return urlsplit(self.url).scheme == "unix"
 
-    def may_be_there(self) -> bool:
-        """False when nobody listens on its socket; the SDK leaves a socket of its own open for each time it finds that out."""
+    def trouble(self) -> str | None:
+        """Why its socket cannot be used, when that is so; the SDK leaves a socket of its own open for each time it finds that out."""
         if not self.is_local:
-            return True
+            return None
+        path = urlsplit(self.url).path
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_KNOCK_SECONDS)
-            return probe.connect_ex(urlsplit(self.url).path) == 0
+            refused = probe.connect_ex(path)
+        if refused == errno.EACCES:
+            return f"{path} may not be used by this process, which must be in the socket's group (DOCKER_GID of .env)"
+        return f"there is no Docker engine at {self.url}" if refused else None
 
     def address(self) -> str:
         """Where its published ports answer, as an IP address; may look a name up.
