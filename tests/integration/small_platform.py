@@ -260,6 +260,14 @@ def _servers(app: FastAPI, platform: SmallPlatform) -> None:
             machine.update(state="free", memory_mb=4096)
         return machine | {"id": server}
 
+    @app.post("/v1/admin/servers/{server}/reboot")
+    async def reboot(server: str) -> Response:
+        return (
+            Response(status_code=204)
+            if server == machine["id"]
+            else problem(404, f"no server {server}", code="not-found")
+        )
+
     @app.delete("/v1/admin/servers/{server}", status_code=204)
     async def remove(server: str, lost: bool = False) -> None:
         machine.update(state="gone" if lost else "removed")

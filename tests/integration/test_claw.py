@@ -241,6 +241,12 @@ def test_a_machine_of_ones_own_is_added_listed_and_removed(platform: SmallPlatfo
     )
     assert answer(claw("servers", "add", "nas", *options, "--json"))["state"] == "free"
     assert claw("servers", "ls").stdout.splitlines()[2].split()[:6] == ["m1", "nas", "own", "attic", "free", "nas.test"]
+    restarted = claw("servers", "reboot", "m1", "--yes")
+    assert (restarted.exit_code, restarted.stderr) == (
+        0,
+        "m1 restarts; its agent is heard of again within a minute or two.\n",
+    )
+    assert claw("servers", "reboot", "m2", "--yes").exit_code == 3
     assert claw("servers", "remove", "nas").stderr == "nas is forgotten.\n"
     assert claw("servers", "remove", "attic").exit_code == 3
     refused = claw("servers", "add", "toaster", *options)

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from httpx import AsyncBaseTransport
 
 from clawdeploy_common.events import Event
-from clawdeploy_common.http import ASGITransport, AsyncClient
+from clawdeploy_common.http import ASGITransport, AsyncClient, Response
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.records import Record
 from clawdeploy_common.service import Service
@@ -267,10 +267,14 @@ class CloudWorld:
 
     async def asks(self, path: str) -> Any:
         """What the provisioner answers an operator."""
+        return (await self.asked("GET", path)).json()
+
+    async def asked(self, method: str, path: str) -> Response:
+        """The whole answer."""
         token = self._relay.tokens.issue("provisioner", operator=True)
         assert self._relay.inner is not None
         async with AsyncClient(transport=self._relay.inner, base_url="http://provisioner") as http:
-            return (await http.get(path, headers={"Authorization": f"Bearer {token}"})).json()
+            return await http.request(method, path, headers={"Authorization": f"Bearer {token}"})
 
     async def events(self) -> list[tuple[Any, dict[str, Any]]]:
         """Everything the provisioner told, in order of keys and versions."""

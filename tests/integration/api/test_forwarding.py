@@ -284,6 +284,15 @@ async def test_a_machine_with_an_agent_on_it_is_not_removed_and_the_instance_is_
     assert neighbour.caller.operator
 
 
+async def test_operators_restart_a_server_and_others_do_not(told: Story, neighbour: Neighbour) -> None:
+    path = f"/v1/admin/servers/{OWN['id']}/reboot"
+    assert (await told.tenant.http.post(path)).status_code == 403
+    assert not [asked for asked in neighbour.asked if asked[0] == "POST"]
+    assert (await told.platform.admin.http.post(path)).status_code == 204
+    assert neighbour.asked[-1][:2] == ("POST", f"/internal/operator/servers/{OWN['id']}/reboot?")
+    assert neighbour.caller.operator
+
+
 @pytest.mark.parametrize(
     ("method", "path", "service"),
     [

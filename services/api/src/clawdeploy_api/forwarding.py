@@ -25,7 +25,7 @@ _PASSED_ON = frozenset({400, 404, 409, 413, 422, 429})
 _AGENTS_OWN = frozenset({"gateway-unreachable", "gateway-busy"})
 """Codes of a 503 that is the agent's trouble, not the service's."""
 
-_SAID_WHY = frozenset({"log-incomplete", "temporarily-unavailable"})
+_SAID_WHY = frozenset({"log-incomplete", "provider-unavailable", "temporarily-unavailable"})
 """Codes of a 503 whose detail a service wrote for whoever asked."""
 
 _STANDARD = frozenset({"type", "title", "status", "code", "detail", "instance"})

@@ -145,7 +145,7 @@ def build(
     routers = [
         plane.router(),
         operator_router(service.database, parts.docker, register),
-        servers_router(service.database, register),
+        servers_router(service.database, register, parts.providers),
         sealing_router(service.database, parts.resealing),
         on_server_router(_desk(parts)),
         fleet_router(service.database, emulated=settings.emulated, limits=_limits(parts)),

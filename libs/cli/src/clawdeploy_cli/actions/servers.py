@@ -82,6 +82,13 @@ def remove_machine(named: str, *, lost: bool) -> None:
     say(f"{own[0]['name']} is forgotten.")
 
 
+def reboot_server(server_id: str) -> None:
+    """`claw servers reboot`."""
+    with connect() as api:
+        api.post(f"{_PATH}/{server_id}/reboot")
+    say(f"{server_id} restarts; its agent is heard of again within a minute or two.")
+
+
 def show_servers(*, with_destroyed: bool, as_json: bool) -> None:
     """`claw servers ls`."""
     with connect() as api:

@@ -1,4 +1,4 @@
-"""Commands about the servers that agents run on: servers ls, add, remove."""
+"""Commands about the servers that agents run on: servers ls, add, remove, reboot."""
 
 # ruff: noqa: PLC0415 - imports stay inside commands: `claw --help` must not pay for what it does not run
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     servers.command("ls")(list_servers)
     servers.command("add")(add)
     servers.command("remove")(remove)
+    servers.command("reboot")(reboot)
     app.add_typer(servers, name="servers", rich_help_panel="Under the hood")
 
 
@@ -80,3 +81,14 @@ def remove(
     if lost:
         confirm(f"Forget {server}, and leave on it what is there?", yes=yes)
     remove_machine(server, lost=lost)
+
+
+def reboot(
+    server: Annotated[str, typer.Argument(metavar="SERVER", help="The server's id.")], yes: YesOption = False
+) -> None:
+    """Restart a server of a cloud account as its reset button does; its agent comes up by itself."""
+    from clawdeploy_cli.actions.servers import reboot_server
+    from clawdeploy_cli.render.ask import confirm
+
+    confirm(f"Restart {server}, and interrupt what its agent does?", yes=yes)
+    reboot_server(server)

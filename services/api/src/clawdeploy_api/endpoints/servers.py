@@ -87,11 +87,26 @@ async def remove_server(server_id: ServerId, mutation: TheMutation, _: OperatorS
     gateway.engines.forget()
 
 
-def _target(path: str, *, query: Mapping[str, str | int | None] | None = None) -> Target:
+@router.post(
+    "/servers/{server_id}/reboot", status_code=204, responses=mutation_problems(403, 404), summary="Restart a server"
+)
+async def reboot_server(server_id: ServerId, mutation: TheMutation, _: OperatorSignedIn) -> None:
+    """As its reset button does, for one whose agent is not heard of any more; answered when the cloud has taken it on. Its agent and
+    OpenClaw come up by themselves. 409 for servers that have no machine of a cloud account.
+    """
+    gateway = mutation.gateway
+    await gateway.limits.admit(mutation.person.account_id, [gateway.limits.mutations])
+    async with gateway.database.web_transaction(mutation.person.account_id) as unit:
+        await audit.write(unit, mutation.actor, "server.reboot", subject=server_id)
+    await gateway.forwarder.post(_target(f"/{server_id}/reboot", timeout_s=30.0))
+
+
+def _target(path: str, *, query: Mapping[str, str | int | None] | None = None, timeout_s: float = 10.0) -> Target:
     return Target(
         service="provisioner",
         path=f"/internal/operator/servers{path}",
         account_id=None,
         operator=True,
         query=query or {},
+        timeout_s=timeout_s,
     )

@@ -1,5 +1,7 @@
 """What operators see of servers: those that providers made, and the machines of their own, which they register here."""
 
+import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,10 +13,11 @@ from sqlalchemy import Uuid, bindparam, text
 
 from clawdeploy_common.cursors import Page, decode_id, encode_id
 from clawdeploy_common.database import Database
-from clawdeploy_common.errors import InvalidInput, NotFound
+from clawdeploy_common.errors import Conflict, InvalidInput, NotFound
 from clawdeploy_common.internal import Operator
 from clawdeploy_provisioner.endpoints.operators import Limit
 from clawdeploy_provisioner.providers.own.register import Register, Registration
+from clawdeploy_provisioner.providers.protocol import Provider, ProviderUnavailable, Rented
 
 _RENTED = """
     SELECT id, 'rented' AS kind, NULL AS name, instance_id, account_id, provider, region, plan, provider_ref,
@@ -37,6 +40,7 @@ _ONE = text(f"SELECT * FROM ({_RENTED} UNION ALL {_OWN}) AS found WHERE id = :id
     bindparam("id", type_=Uuid)
 )
 _HOST_KEY_PARTS = 2
+_REBOOT_S = 25.0
 
 
 class ServerView(BaseModel):
@@ -76,7 +80,7 @@ class NewMachine(BaseModel):
     memory_mb: int | None = None
 
 
-def servers_router(database: Database, register: Register) -> APIRouter:
+def servers_router(database: Database, register: Register, providers: Mapping[str, Provider]) -> APIRouter:
     """``/internal/operator/servers``."""
     router = APIRouter(prefix="/internal/operator/servers", include_in_schema=False)
 
@@ -99,7 +103,26 @@ def servers_router(database: Database, register: Register) -> APIRouter:
     async def remove(server_id: UUID, _: Operator, lost: Annotated[bool, Query()] = False) -> None:
         await register.remove(server_id, lost=lost)
 
+    @router.post("/{server_id}/reboot", status_code=204)
+    async def reboot(server_id: UUID, _: Operator) -> None:
+        await _rebooted(await _shown(database, server_id), providers)
+
     return router
+
+
+async def _rebooted(server: ServerView, providers: Mapping[str, Provider]) -> None:
+    """Raises Conflict where there is nothing to restart, and what the provider raises."""
+    provider = providers.get(server.provider)
+    if server.destroyed_at is not None or not isinstance(provider, Rented):
+        reason = (
+            "is destroyed" if server.destroyed_at else f"is at {server.provider}, which has no machine for it alone"
+        )
+        raise Conflict(f"server {server.id} {reason}")
+    try:
+        async with asyncio.timeout(_REBOOT_S):
+            await provider.reboot(server.id)
+    except TimeoutError:
+        raise ProviderUnavailable(f"{server.provider} has not taken it on yet", retry_after=10) from None
 
 
 async def _shown(database: Database, server_id: UUID) -> ServerView:

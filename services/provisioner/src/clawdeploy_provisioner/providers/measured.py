@@ -123,6 +123,11 @@ class MeasuredAccount(Measured):
         with _call(self.name, "rebuild"):
             await self._rented.rebuild(spec, progress)
 
+    async def reboot(self, server_id: UUID) -> None:
+        """As the provider does."""
+        with _call(self.name, "reboot"):
+            await self._rented.reboot(server_id)
+
     async def holds(self, provider_ref: str) -> bool:
         """As the provider does."""
         with _call(self.name, "holds"):

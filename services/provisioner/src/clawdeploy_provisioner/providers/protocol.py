@@ -297,7 +297,7 @@ class Provider(Protocol):
 @runtime_checkable
 class Rented(Protocol):
     """A provider whose servers are rented in an account: its listings may lack what is there, it keeps more than servers, and
-    can wipe one in place.
+    can restart or wipe one in place.
     """
 
     async def rebuild(self, spec: ServerSpec, progress: Progress) -> None:
@@ -308,6 +308,14 @@ class Rented(Protocol):
 
         Raises:
             ServerNotFound: there is nothing to rebuild.
+        """
+        ...
+
+    async def reboot(self, server_id: UUID) -> None:
+        """Restart the machine as its reset button does, and switch it on when it is off; the cloud has taken it on.
+
+        Raises:
+            ServerNotFound: there is nothing to restart.
         """
         ...
 

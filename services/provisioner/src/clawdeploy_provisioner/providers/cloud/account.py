@@ -90,6 +90,10 @@ class CloudAccount(Protocol):
         """Switch it off, hard."""
         ...
 
+    async def reset(self, machine: Machine) -> None:
+        """Restart it, hard; not followed."""
+        ...
+
     async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
         """An empty disk with the chosen system; number, address, key and firewall stay. ``start`` is what it is told at its first
         start, None where the cloud keeps the first user data. Followed to its end.

@@ -160,6 +160,16 @@ class CloudProvider:
         """The same: it is in place when the agent has applied it."""
         await self.check_configuration(server_id, bundle)
 
+    async def reboot(self, server_id: UUID) -> None:
+        """The agent and OpenClaw come up with the machine."""
+        machine = await self._account.server(server_id)
+        if machine is None:
+            raise ServerNotFound(server_id)
+        if machine.state is ServerState.OFF:
+            await self._account.power_on(machine)
+        else:
+            await self._account.reset(machine)
+
     async def start(self, server_id: UUID) -> Server:
         """Power on if need be, and have the agent start the gateway."""
         machine = await self._account.server(server_id)

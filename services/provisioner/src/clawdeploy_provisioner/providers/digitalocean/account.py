@@ -154,18 +154,25 @@ class DigitalOceanAccount:
         """Followed to its end."""
         await self._act(machine, "power_off")
 
+    async def reset(self, machine: Machine) -> None:
+        """Not followed: its agent says when it is back."""
+        await self._ask(machine, "power_cycle")
+
     async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
         """With its first user data, whatever ``start`` says."""
         del start
         await self._act(machine, "rebuild", image=self._settings.image)
 
     async def _act(self, machine: Machine, kind: str, **more: str) -> None:
+        await self._follow(await self._ask(machine, kind, **more))
+        self.forget()
+
+    async def _ask(self, machine: Machine, kind: str, **more: str) -> dict[str, Any]:
         try:
             answer = await self._client.post(f"/droplets/{machine.ref}/actions", {"type": kind, **more})
         except CloudRefused as error:
             raise _later(error) from error
-        await self._follow(answer["action"])
-        self.forget()
+        return answer["action"]
 
     async def _follow(self, action: dict[str, Any]) -> None:
         """Until an action has ended; raises ProviderUnavailable when it failed. The caller limits the time."""

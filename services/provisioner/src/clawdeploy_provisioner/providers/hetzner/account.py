@@ -172,6 +172,10 @@ class HetznerAccount:
         """Followed to its end."""
         await self._act(machine, "poweroff")
 
+    async def reset(self, machine: Machine) -> None:
+        """Not followed: its agent says when it is back."""
+        await self._client.post(f"/servers/{machine.ref}/actions/reset")
+
     async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
         """With new user data, which Hetzner takes at a rebuild too; without, the first ones are used again."""
         body: dict[str, Any] = {"image": self._settings.image}

@@ -124,6 +124,12 @@ class OvhAccount:
         """Followed to its end."""
         await self._power(machine, "stop")
 
+    async def reset(self, machine: Machine) -> None:
+        """Not followed: its agent says when it is back."""
+        row = await self.orders.find(machine.server_id)
+        if row is not None and row.service_name is not None:
+            await self.vps.ask(row.service_name, "reboot")
+
     async def _power(self, machine: Machine, verb: str) -> None:
         row = await self.orders.find(machine.server_id)
         if row is not None and row.service_name is not None:

@@ -66,16 +66,18 @@ class Vps:
 
     async def do(self, name: str, verb: str, body: Mapping[str, Any] | None = None) -> None:
         """One change, once no other is under way, followed to its end; raises ProviderUnavailable when it failed."""
+        await self._followed(name, await self.ask(name, verb, body))
+
+    async def ask(self, name: str, verb: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The same, not followed: the task."""
         while True:
             await self.drained(name)
             try:
-                task = await self._client.post(f"/vps/{name}/{verb}", dict(body or {}))
+                return await self._client.post(f"/vps/{name}/{verb}", dict(body or {}))
             except CloudRefused as error:
                 if _BUSY not in error.message:
                     raise
                 await asyncio.sleep(_POLL_S)
-                continue
-            return await self._followed(name, task)
 
     async def bought_at(self, name: str) -> datetime | None:
         """The day since when it is paid; None when its contract has ended."""

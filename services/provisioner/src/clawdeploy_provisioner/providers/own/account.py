@@ -56,6 +56,10 @@ class OwnAccount:
             "it stops OpenClaw when it is heard again"
         )
 
+    async def reset(self, machine: Machine) -> None:
+        """Raises NotOursToDo."""
+        raise NotOursToDo(f"nobody but its owner can restart {machine.host}")
+
     async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
         """Raises NotOursToDo."""
         del start
