@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from sqlalchemy import text
@@ -142,6 +142,39 @@ async def test_an_idle_platform_notices_that_the_embedded_broker_was_emptied(
             await emit(producer, 1)
             await eventually(lambda: all_applied(consumer, 4), seconds=40)
         assert await consumer.reacted() == {key: [1, 2, 3, 4] for key in KEYS}
+
+
+@pytest.mark.parametrize("broker", ["kafka", "embedded_broker"])
+async def test_a_place_beyond_the_logs_end_is_of_a_log_that_is_gone(
+    database: Database, broker: str, request: pytest.FixtureRequest
+) -> None:
+    """INVARIANT: who had read far in a log that is gone reads the one that is there; a broker may keep silent about the difference."""
+    address = request.getfixturevalue(broker)
+    async with pair(database, address, embedded=broker == "embedded_broker") as (producer, consumer):
+        async with producer.running():
+            await emit(producer, 3)
+            await eventually(lambda: nothing_waits(producer))
+            await _read_far(consumer, address)
+            async with consumer.running():
+                await eventually(lambda: all_applied(consumer, 3))
+        assert await consumer.reacted() == {key: [1, 2, 3] for key in KEYS}
+
+
+async def nothing_waits(producer: Machine) -> bool:
+    return await producer.scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
+
+
+async def _read_far(consumer: Machine, address: str) -> None:
+    """What a consumer leaves at a broker whose log was longer once: places that are not there any more."""
+    topic = topic_of("api")
+    stranger: Any = AIOKafkaConsumer(
+        bootstrap_servers=address, group_id=f"clawdeploy.{consumer.name}.{topic}", enable_auto_commit=False
+    )
+    await stranger.start()
+    places = [TopicPartition(topic, number) for number in range(4)]
+    stranger.assign(places)
+    await stranger.commit(dict.fromkeys(places, 1000))
+    await stranger.stop()
 
 
 async def test_a_service_stops_in_time_while_its_broker_is_away(

@@ -188,13 +188,25 @@ class Subscription:
         while True:
             await asyncio.sleep(1)
             await self._commit()
-            consumer = self._subscriber.consumer
-            for at in consumer.assignment():
-                high, position = consumer.highwater(at), consumer.last_stable_offset(at)
-                if high is not None and position is not None:
-                    CONSUMER_LAG.labels(at.topic, at.partition).set(max(0, high - await consumer.position(at)))
+            for at in self._subscriber.consumer.assignment():
+                await self._measure(at)
             if all(task.done() for task in self._subscriber.tasks):
                 raise RuntimeError("the consume loop ended")
+
+    async def _measure(self, at: TopicPartition) -> None:
+        """Say how far behind a partition we are. A place beyond its end is of a log that is gone, and not every broker says so: then
+        what is there is read from its beginning.
+        """
+        consumer = self._subscriber.consumer
+        end = consumer.highwater(at)
+        if end is None:
+            return
+        position = await consumer.position(at)
+        CONSUMER_LAG.labels(at.topic, at.partition).set(max(0, end - position))
+        if position > end:
+            log.warning("log.shorter", topic=at.topic, partition=at.partition, position=position, end=end)
+            self._applied.pop(at, None)
+            await consumer.seek_to_beginning(at)
 
 
 async def _decode(message: KafkaMessage) -> list[Record]:
