@@ -112,11 +112,7 @@ async def test_kafka_killed_and_wiped_loses_nothing(database: Database, own_kafk
             await emit(producer, 5)
             await eventually(applied, seconds=60)
             assert await producer.scalar("SELECT log_epoch FROM relay_state") >= 1
-
-            async def whole() -> bool:
-                return not await producer.scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL")
-
-            await eventually(whole)
+            await eventually(lambda: nothing_waits(producer))
             assert versions_by_key(await log_of(producer)).keys() == set(KEYS)
         assert await consumer.reacted() == {key: list(range(1, rounds + 1)) for key in KEYS}
 
@@ -133,10 +129,7 @@ async def test_an_idle_platform_notices_that_the_embedded_broker_was_emptied(
             await own_embedded_broker.start()
 
             async def refilled() -> bool:
-                return (
-                    await producer.scalar("SELECT log_epoch FROM relay_state") == 1
-                    and await producer.scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
-                )
+                return await producer.scalar("SELECT log_epoch FROM relay_state") == 1 and await nothing_waits(producer)
 
             await eventually(refilled, seconds=20)
             await emit(producer, 1)
@@ -216,12 +209,9 @@ async def test_two_relays_at_once_keep_the_order_of_every_key(producer: Machine,
     """INVARIANT: replicas of a service publish each event, in order per key; no event twice while nothing fails."""
     twin = Machine("api", producer.settings)
 
-    async def published() -> bool:
-        return await producer.scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
-
     async with producer.running(), twin.running():
         await asyncio.gather(emit(producer, 60), emit(twin, 60))
-        await eventually(published)
+        await eventually(lambda: nothing_waits(producer))
     found = versions_by_key(await log_of(producer))
     assert found == {key: list(range(1, 121)) for key in KEYS}
     await twin.database.close()
@@ -244,11 +234,8 @@ async def test_a_relay_whose_session_was_ended_marks_nothing(
     key = uuid4()
     await producer.emit(key, 1, 2)
 
-    async def published() -> bool:
-        return await producer.scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
-
     async with producer.running(producer.relay.run):
-        await eventually(published)
+        await eventually(lambda: nothing_waits(producer))
     assert versions_by_key(await log_of(producer)) == {key: [1, 2, 1, 2]}
 
 
@@ -279,11 +266,8 @@ async def test_what_kafka_has_of_a_round_that_failed_is_not_sent_again(producer:
     assert sent == {key: [1, 2] for key in KEYS if key not in waiting}
     await _allow_large_messages(producer)
 
-    async def published() -> bool:
-        return not await refused()
-
     async with producer.running(producer.relay.run):
-        await eventually(published)
+        await eventually(lambda: nothing_waits(producer))
     assert versions_by_key(await log_of(producer)) == {bad: [1], **{key: [1, 2] for key in others}}
 
 

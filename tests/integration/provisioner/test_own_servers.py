@@ -119,6 +119,9 @@ async def test_a_machine_is_given_an_agent_and_is_afterwards_as_it_was(attic: At
         assert "etc/clawdeploy/agent.json" in attic.machine.files()
         refused = await attic.operator.delete(f"/servers/{machine_id}")
         assert (refused.status_code, refused.json()["instance_id"]) == (409, str(instance.id))
+        rebooted = await attic.operator.post(f"/servers/{machine_id}/reboot")
+        assert rebooted.status_code == 409
+        assert "restart it where it stands" in rebooted.json()["detail"]
         await attic.platform.done(await attic.platform.destroy(instance))
         assert attic.machine.files() == THEIRS
         assert (await attic.until(machine_id, "free"))["instance_id"] is None

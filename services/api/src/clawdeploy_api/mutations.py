@@ -1,12 +1,13 @@
 """A mutation: rate limit, one transaction behind the tenant's wall, idempotency, audit; the same for every route that changes something."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from starlette.responses import Response
 
-from clawdeploy_api import idempotency
+from clawdeploy_api import audit, idempotency
 from clawdeploy_api.api_keys import Person
 from clawdeploy_api.audit import Actor
 from clawdeploy_api.authentication import SignedIn
@@ -54,6 +55,12 @@ class Mutation:
         async with opened as unit:
             answer = await idempotency.once(unit, self._scope, lambda: effect(unit))
         return _response(answer, headers)
+
+    async def note(self, action: str, *, subject: UUID, details: dict[str, Any] | None = None) -> None:
+        """Limit and write down what another service is asked to do next; before it is done, so that nothing is done unnoted."""
+        await self.gateway.limits.admit(self.person.account_id, [self.gateway.limits.mutations])
+        async with self.gateway.database.web_transaction(self.person.account_id) as unit:
+            await audit.write(unit, self.actor, action, subject=subject, details=details)
 
     async def _answered_before(self) -> StoredAnswer | None:
         """What a request beyond the limit may still have: the answer it had already."""

@@ -6,7 +6,6 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
 
-from clawdeploy_api import audit
 from clawdeploy_api.authentication import OperatorSignedIn
 from clawdeploy_api.endpoints.documented import Limit, mutation_problems, problems
 from clawdeploy_api.forwarding import Target
@@ -83,7 +82,7 @@ async def retry_dead_letter(
 ) -> Settled:
     """Apply it again as soon as its turn comes, with a fresh count of attempts."""
     gateway = mutation.gateway
-    await _note(mutation, "dead_letter.retry", letter_id, service)
+    await mutation.note("dead_letter.retry", subject=letter_id, details={"service": service})
     if service == "api":
         await gateway.service.dead_letters.retry(letter_id)
     else:
@@ -99,7 +98,7 @@ async def drop_dead_letter(
 ) -> Settled:
     """Skip it for good, replays included, and go on with its key."""
     gateway = mutation.gateway
-    await _note(mutation, "dead_letter.drop", letter_id, service)
+    await mutation.note("dead_letter.drop", subject=letter_id, details={"service": service})
     if service == "api":
         await gateway.service.dead_letters.drop(letter_id)
     else:
@@ -113,7 +112,7 @@ async def drop_dead_letter(
 async def replay(service: Service, mutation: TheMutation, _: OperatorSignedIn) -> ReplayResult:
     """Throw its read models away and build them again from the log; readers see the old ones until it is done."""
     gateway = mutation.gateway
-    await _note(mutation, "service.replay", mutation.person.account_id, service)
+    await mutation.note("service.replay", subject=mutation.person.account_id, details={"service": service})
     if service == "api":
         done = await gateway.service.replay.run()
         return ReplayResult(service=service, events=done.events, seconds=round(done.seconds, 3))
@@ -123,16 +122,9 @@ async def replay(service: Service, mutation: TheMutation, _: OperatorSignedIn) -
 @router.post("/sealing-keys/rotate", responses=mutation_problems(403), summary="Rotate the sealing key")
 async def rotate_sealing_key(mutation: TheMutation, _: OperatorSignedIn) -> SealingKeyRotated:
     """Seal new secrets to a new key from now on; those there are get sealed again to it, and the old key goes after the last."""
-    await _note(mutation, "sealing_key.rotate", mutation.person.account_id, "provisioner")
+    await mutation.note("sealing_key.rotate", subject=mutation.person.account_id, details={"service": "provisioner"})
     target = _target("provisioner", "operator/sealing-keys/rotate")
     return SealingKeyRotated.model_validate(await mutation.gateway.forwarder.post(target))
-
-
-async def _note(mutation: TheMutation, action: str, subject: UUID, service: ServiceName) -> None:
-    """What operators do is limited and noted too; before it is done, so that nothing is done unnoted."""
-    await mutation.gateway.limits.admit(mutation.person.account_id, [mutation.gateway.limits.mutations])
-    async with mutation.gateway.database.web_transaction(mutation.person.account_id) as unit:
-        await audit.write(unit, mutation.actor, action, subject=subject, details={"service": service})
 
 
 async def _letters(gateway: Gateway, service: ServiceName, *, cursor: str | None, limit: int) -> Page[DeadLetter]:

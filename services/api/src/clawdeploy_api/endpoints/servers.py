@@ -79,12 +79,9 @@ async def remove_server(server_id: ServerId, mutation: TheMutation, _: OperatorS
     """Forget a machine on which no agent is; 409 names the instance whose agent is, and refuses rented servers, which go with
     their instances. One that is gone already is no error.
     """
-    gateway = mutation.gateway
-    await gateway.limits.admit(mutation.person.account_id, [gateway.limits.mutations])
-    async with gateway.database.web_transaction(mutation.person.account_id) as unit:
-        await audit.write(unit, mutation.actor, "server.remove", subject=server_id, details={"lost": lost})
-    await gateway.forwarder.delete(_target(f"/{server_id}", query={"lost": "true" if lost else None}))
-    gateway.engines.forget()
+    await mutation.note("server.remove", subject=server_id, details={"lost": lost})
+    await mutation.gateway.forwarder.delete(_target(f"/{server_id}", query={"lost": "true" if lost else None}))
+    mutation.gateway.engines.forget()
 
 
 @router.post(
@@ -94,11 +91,8 @@ async def reboot_server(server_id: ServerId, mutation: TheMutation, _: OperatorS
     """As its reset button does, for one whose agent is not heard of any more; answered when the cloud has taken it on. Its agent and
     OpenClaw come up by themselves. 409 for servers that have no machine of a cloud account.
     """
-    gateway = mutation.gateway
-    await gateway.limits.admit(mutation.person.account_id, [gateway.limits.mutations])
-    async with gateway.database.web_transaction(mutation.person.account_id) as unit:
-        await audit.write(unit, mutation.actor, "server.reboot", subject=server_id)
-    await gateway.forwarder.post(_target(f"/{server_id}/reboot", timeout_s=30.0))
+    await mutation.note("server.reboot", subject=server_id)
+    await mutation.gateway.forwarder.post(_target(f"/{server_id}/reboot", timeout_s=30.0))
 
 
 def _target(path: str, *, query: Mapping[str, str | int | None] | None = None, timeout_s: float = 10.0) -> Target:

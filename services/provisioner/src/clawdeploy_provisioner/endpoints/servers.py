@@ -112,17 +112,22 @@ def servers_router(database: Database, register: Register, providers: Mapping[st
 
 async def _rebooted(server: ServerView, providers: Mapping[str, Provider]) -> None:
     """Raises Conflict where there is nothing to restart, and what the provider raises."""
-    provider = providers.get(server.provider)
-    if server.destroyed_at is not None or not isinstance(provider, Rented):
-        reason = (
-            "is destroyed" if server.destroyed_at else f"is at {server.provider}, which has no machine for it alone"
-        )
+    if (reason := _never_rebooted(server)) is not None:
         raise Conflict(f"server {server.id} {reason}")
+    provider = providers.get(server.provider)
+    if not isinstance(provider, Rented):
+        raise Conflict(f"server {server.id} is at {server.provider}, which has no machine for it alone")
     try:
         async with asyncio.timeout(_REBOOT_S):
             await provider.reboot(server.id)
     except TimeoutError:
         raise ProviderUnavailable(f"{server.provider} has not taken it on yet", retry_after=10) from None
+
+
+def _never_rebooted(server: ServerView) -> str | None:
+    if server.kind == "own":
+        return "is your own machine: restart it where it stands; its agent comes up with it"
+    return "is destroyed" if server.destroyed_at is not None else None
 
 
 async def _shown(database: Database, server_id: UUID) -> ServerView:

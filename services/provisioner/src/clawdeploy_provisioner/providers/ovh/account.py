@@ -126,15 +126,17 @@ class OvhAccount:
 
     async def reset(self, machine: Machine) -> None:
         """Not followed: its agent says when it is back."""
-        row = await self.orders.find(machine.server_id)
-        if row is not None and row.service_name is not None:
-            await self.vps.ask(row.service_name, "reboot")
+        if (name := await self._name_of(machine)) is not None:
+            await self.vps.ask(name, "reboot")
 
     async def _power(self, machine: Machine, verb: str) -> None:
-        row = await self.orders.find(machine.server_id)
-        if row is not None and row.service_name is not None:
-            await self.vps.do(row.service_name, verb)
+        if (name := await self._name_of(machine)) is not None:
+            await self.vps.do(name, verb)
         self.forget()
+
+    async def _name_of(self, machine: Machine) -> str | None:
+        row = await self.orders.find(machine.server_id)
+        return None if row is None else row.service_name
 
     async def rebuild(self, machine: Machine, start: FirstStart | None) -> None:
         """What is on it counts for nothing any more: the provider's next installation begins with an empty system."""

@@ -18,7 +18,7 @@ KEY_PURPOSE = b"clawdeploy/own-server-key/v1"
 
 ALL = "SELECT o.*, s.instance_id, s.account_id FROM own_servers o LEFT JOIN servers s ON s.id = o.server_id"
 """A machine with the server of ours that has it."""
-_ONE = text(f"{ALL} WHERE o.id = :id")
+ONE = text(f"{ALL} WHERE o.id = :id")
 _CLAIMED = text(f"{ALL} WHERE o.server_id = :server")
 _CLAIMS = text(f"{ALL} WHERE o.server_id IS NOT NULL ORDER BY o.id")
 _DUE = text(
@@ -109,7 +109,7 @@ class OwnMachines:
         """Those to be looked at now; nobody else looks at them for ``hold_s``."""
         async with self._database.transaction() as unit:
             ids = list((await unit.session.execute(_DUE, {"hold": hold_s})).scalars())
-            rows = [(await unit.session.execute(_ONE, {"id": id_})).one() for id_ in ids]
+            rows = [(await unit.session.execute(ONE, {"id": id_})).one() for id_ in ids]
         return [_machine(row) for row in rows]
 
     async def looked_at(
@@ -122,7 +122,7 @@ class OwnMachines:
 
     async def login(self, machine: OwnMachine) -> Login:
         """How to get in, with the host key that is known; raises SealBroken."""
-        (row,) = await self._rows(_ONE, id=machine.id)
+        (row,) = await self._rows(ONE, id=machine.id)
         return Login(
             host=row.address,
             port=row.ssh_port,

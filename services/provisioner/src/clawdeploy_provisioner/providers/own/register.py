@@ -10,7 +10,7 @@ from sqlalchemy import Integer, LargeBinary, Text, bindparam, text
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import Conflict
 from clawdeploy_common.ids import new_id
-from clawdeploy_provisioner.providers.own.machines import ALL, KEY_PURPOSE
+from clawdeploy_provisioner.providers.own.machines import ALL, KEY_PURPOSE, ONE
 from clawdeploy_provisioner.secret_store import SecretStore
 
 _ADD = text(
@@ -30,7 +30,6 @@ _LOOK_AGAIN = text(
     WHERE id = :id RETURNING id
     """
 )
-_ONE = text(f"{ALL} WHERE o.id = :id")
 _IS_RENTED = text("SELECT provider FROM servers WHERE id = :id")
 _REMOVE = text(
     """
@@ -128,7 +127,7 @@ class Register:
         async with self._database.transaction() as unit:
             if await unit.session.scalar(_REMOVE, {"id": machine_id, "lost": lost}) is not None:
                 return
-            row = (await unit.session.execute(_ONE, {"id": machine_id})).one_or_none()
+            row = (await unit.session.execute(ONE, {"id": machine_id})).one_or_none()
             provider = await unit.session.scalar(_IS_RENTED, {"id": machine_id})
         if row is not None:
             raise ServerTaken(_taken(row), instance_id=str(row.instance_id))
