@@ -51,6 +51,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def plan(operation_id: UUID, **changes: Any) -> DeploymentPlan:
+    """A plan for the light provider."""
+    facts: dict[str, Any] = {"slug": "test", "provider": "light", "region": "local", "plan": "basic"}
+    facts |= {"price_version": 1, "memory_mb": 2048, "cpu_millis": 2000, "model": "openai/gpt-5.2"}
+    facts |= {"channel": "telegram", "config_version": 1, "llm_limit_micros": 5_000_000} | changes
+    return DeploymentPlan(operation_id=operation_id, **facts)
+
+
 class Program:
     """A Python program that is started again whenever it dies; ``deaths`` counts how often it did."""
 
@@ -176,11 +184,8 @@ class Platform:
     async def deploy(self, **changes: Any) -> tuple[UUID, UUID, UUID]:
         """Ask for a deployment: its instance, account and operation."""
         instance_id, account_id, operation_id = new_id(), new_id(), new_id()
-        facts: dict[str, Any] = {"slug": "test", "provider": "light", "region": "local", "plan": "basic"}
-        facts |= {"price_version": 1, "memory_mb": 2048, "cpu_millis": 2000, "model": "openai/gpt-5.2"}
-        facts |= {"channel": "telegram", "config_version": 1, "llm_limit_micros": 5_000_000} | changes
-        plan = DeploymentPlan(operation_id=operation_id, **facts)
-        await self.send(DeploymentRequested(deployment=plan), key=instance_id, account_id=account_id)
+        event = DeploymentRequested(deployment=plan(operation_id, **changes))
+        await self.send(event, key=instance_id, account_id=account_id)
         return instance_id, account_id, operation_id
 
     async def ended(self, operation_id: UUID, *, seconds: float = 60) -> str:

@@ -5,9 +5,9 @@ import signal
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.ids import new_id
-from clawdeploy_events.deployments import InstanceDestroyRequested
+from clawdeploy_events.deployments import InstanceDestroyRequested, InstanceRedeployRequested
 from clawdeploy_provisioner.operations.plans import DEPLOY, REMOVE
-from tests.chaos.conftest import Platform
+from tests.chaos.conftest import Platform, plan
 
 CALLS = ["before GET /keys", "before POST /keys", "after POST /keys"]
 VERBS = ["before ensure_server", "after ensure_server", "after write_configuration", "before start", "after start"]
@@ -24,6 +24,8 @@ UNDOING = [
     "undid reserve",
     "after stop",
 ]
+KEEPING = ["in the middle of read_state", "told save_state", "in the middle of write_state", "did restore_state"]
+REMOVED = ["llm_key.revoked.v1", "server.destroyed.v1"]
 BEGUN, DONE = "operation.started.v1", "operation.completed.v1"
 HASTY = {"CLAWDEPLOY_DATABASE_IDLE_TRANSACTION_SECONDS": "3"}
 DEPLOYED = [
@@ -73,6 +75,25 @@ async def test_a_destroy_that_dies_at_every_moment_leaves_nothing(platform: Plat
         "instance.destroyed.v1",
         DONE,
     ]
+
+
+async def test_a_redeploy_that_dies_while_it_keeps_the_state_loses_nothing_of_it(platform: Platform) -> None:
+    """INVARIANT: whenever the provisioner dies, what the agent knew is on the old server, in the database or on the new one."""
+    provisioner = platform.provisioner("one", LIGHT_DEATHS="|".join(KEEPING))
+    instance_id, account_id, operation_id = await platform.deploy()
+    assert await platform.ended(operation_id) == "succeeded"
+    [server] = (await platform.provider.list_servers()).servers
+    (platform.provider.workspace_of(server.server_id) / "notes").write_bytes(b"known" * 300_000)
+    again = new_id()
+    redeploy = InstanceRedeployRequested(operation_id=again, deployment=plan(again), keep_state=True)
+    await platform.send(redeploy, key=instance_id, account_id=account_id)
+    assert await platform.ended(again, seconds=280) == "succeeded"
+    assert (platform.died_at, provisioner.deaths) == (set(KEEPING), len(KEEPING))
+    [fresh] = (await platform.provider.list_servers()).servers
+    assert fresh.server_id != server.server_id
+    assert (platform.provider.workspace_of(fresh.server_id) / "notes").read_bytes() == b"known" * 300_000
+    assert await platform.rows("SELECT 1 FROM provisioner.kept_state_chunks") == []
+    assert (await told(platform, instance_id))[len(DEPLOYED) :] == [BEGUN, *REMOVED, *DEPLOYED[1:]]
 
 
 async def test_a_failed_deploy_that_dies_while_it_is_undone_leaves_nothing(platform: Platform) -> None:

@@ -6,6 +6,6 @@ Each is told here, so that no field is added, renamed or given another default b
 from typing import Any
 
 ADDED_LATER: dict[str, dict[str, Any]] = {
-    "instance.redeploy_requested.v1": {"in_place": False},
+    "instance.redeploy_requested.v1": {"in_place": False, "keep_state": False},
     "server.destroyed.v1": {"paid_until": None, "refunded": False},
 }

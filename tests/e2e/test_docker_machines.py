@@ -22,6 +22,7 @@ HOUR_AT_CLOUD = {"hetzner": 9_600, "digitalocean": 17_860, "ovh": 6_274}
 ROUNDING = 730
 """Micro-units by which an hourly price may miss a month's of 730 hours."""
 MARK = "/root/mark"
+WORKSPACE = "/var/lib/openclaw/.openclaw/workspace"
 WRITTEN_BY_BOOTSTRAP = ("/etc", "/opt", "/usr/local", "/var/lib/openclaw/.openclaw/openclaw.json")
 
 
@@ -143,6 +144,24 @@ def test_a_change_is_pulled_applied_and_live(story: CloudStory) -> None:
     assert story.instance["applied_config_version"] == story.instance["config_version"] == 2
     assert story.document()["tools"] == {"deny": ["exec"]}
     assert story.on_machine("systemctl", "is-active", "openclaw") == "active"
+
+
+@pytest.mark.parametrize("how", ["in place", "on a fresh server"])
+def test_redeployed_it_knows_what_it_knew(story: CloudStory, how: str) -> None:
+    """INVARIANT: nothing of the old system is left, and all of what the agent had there: what it was told, and its own files."""
+    if how != "in place" and story.cloud != "hetzner":
+        return  # it is the same everywhere, and takes minutes
+    story.on_machine("runuser", "-u", "openclaw", "--", "cp", "/etc/os-release", f"{WORKSPACE}/{how}")
+    story.on_machine("touch", MARK)
+    before = story.in_the_account()["servers"]
+    done = story.claw("redeploy", "story", "--keep-state", *(["--in-place"] if how == "in place" else []), "--wait")
+    assert done.returncode == 0, done.stderr + done.stdout + story.output()
+    assert story.on_machine("find", MARK.rpartition("/")[0], "-name", "mark") == ""
+    assert (story.in_the_account()["servers"] == before) is (how == "in place")
+    assert story.on_machine("stat", "-c", "%U", f"{WORKSPACE}/{how}") == "openclaw"
+    assert story.document()["tools"] == {"deny": ["exec"]}
+    said = story.claw("chat", "story", "And 2 + 2?")
+    assert f"I have seen {2 if how == 'in place' else 3} messages from you" in said.stdout, said.stderr
 
 
 async def test_a_bad_change_is_refused_on_the_server_and_the_old_one_goes_on(story: CloudStory) -> None:

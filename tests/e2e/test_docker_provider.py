@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,32 @@ async def test_a_removed_container_comes_back_with_its_state(cells: Cells) -> No
     await cell.started()
     assert (await cell.rpc("health"))["ok"]
     assert await cells.engine("exec", cell.container, "cat", "/home/node/.openclaw/workspace/note") == "kept"
+
+
+async def test_what_an_agent_knows_moves_to_another_cell_and_nothing_else_does(cells: Cells) -> None:
+    """INVARIANT: an agent's own links lead nowhere: what only root may write, such as our record, stays as it was."""
+    cell, other = await cells.deployed(), await cells.deployed()
+    await cell.started()
+    script = (
+        "cd /home/node/.openclaw && echo known > workspace/note && mkdir -p agents/main workspace/node_modules"
+        " && echo rows > agents/main/a.sqlite && echo x > workspace/node_modules/x && echo log > gateway.log"
+        " && ln -s /run/clawdeploy workspace/secrets && echo old > openclaw.json"
+    )
+    await cells.engine("exec", "-u", "1000", cell.container, "sh", "-c", script)
+    await cells.provider.stop(cell.id, drain=False)
+    size = await cells.provider.state_size(cell.id)
+    async with aclosing(cells.provider.read_state(cell.id)) as chunks:
+        await cells.provider.write_state(other.id, chunks)
+    assert 1_000 < size < 100_000
+    await other.started()
+    found = await cells.engine("exec", other.container, "find", "/home/node/.openclaw", "-printf", "%P %u %y\n")
+    assert {"workspace/note node f", "agents/main/a.sqlite node f", "workspace/secrets node l"} <= set(
+        found.split("\n")
+    )
+    assert "node_modules" not in found
+    assert await cells.engine("exec", other.container, "cat", "/home/node/.openclaw/workspace/note") == "known"
+    assert await cells.engine("exec", other.container, "cat", "/home/node/.openclaw/openclaw.json") != "old"
+    assert (await other.rpc("health"))["ok"]
 
 
 async def test_a_container_recreated_without_our_labels_is_not_touched(cells: Cells) -> None:

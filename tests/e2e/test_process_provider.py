@@ -12,6 +12,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,35 @@ async def test_an_agent_answers_keeps_its_history_over_a_stop_and_leaves_nothing
     assert is_free(server.address.port)
     assert not agent.directory.exists()
     assert Reservations(platform.settings).of(agent.directory) is None
+
+
+async def test_what_an_agent_knows_is_known_on_another_server(platform: Platform) -> None:
+    """Its conversations and its files; not its configuration, its secrets, or what it took from elsewhere."""
+    agent = await platform.deployed()
+    await agent.started()
+    await agent.ask("What is 6 * 7?")
+    workspace = agent.directory / "workspace"
+    (workspace / "notes.md").write_text("Tuesdays")
+    (workspace / "etc").symlink_to("/etc")
+    (workspace / "project" / "node_modules").mkdir(parents=True)
+    await platform.provider.stop(agent.server_id, drain=False)
+    before = {file.name: file.read_bytes() for file in (agent.directory / "state").glob("openclaw.json")}
+
+    moved = await platform.deployed()
+    size = await platform.provider.state_size(agent.server_id)
+    async with aclosing(platform.provider.read_state(agent.server_id)) as chunks:
+        await platform.provider.write_state(moved.server_id, chunks)
+    assert 100_000 < size < 20_000_000
+    await platform.provider.write_configuration(moved.server_id, moved.bundle)
+    files = moved.directory / "workspace"
+    assert (files / "notes.md").read_text() == "Tuesdays"
+    assert (files / "etc").readlink() == Path("/etc")
+    assert not (files / "project" / "node_modules").exists()
+    assert {path.stat(follow_symlinks=False).st_uid for path in files.rglob("*")} == {files.stat().st_uid}
+    assert (moved.directory / "state" / "openclaw.json").read_bytes() != before["openclaw.json"]
+
+    await moved.started()
+    assert "I have seen 2 messages from you" in await moved.ask("And 2 + 2?")
 
 
 async def test_only_the_platform_may_speak_to_a_gateway(platform: Platform) -> None:

@@ -40,7 +40,7 @@ class OwnMachine(SshMachine):
         """What is on it."""
         return sorted(str(path.relative_to(self.disk)) for path in self.disk.rglob("*") if path.is_file())
 
-    async def _run(self, process: asyncssh.SSHServerProcess[str]) -> None:
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         match shlex.split(process.command or ""):
             case ["sudo", "-n", "--", "python3", "-c", source, *options]:
                 process.stdout.write(await self._visited(source, options))
@@ -48,7 +48,7 @@ class OwnMachine(SshMachine):
             case _:
                 await super()._run(process)
 
-    async def _visited(self, source: str, options: list[str]) -> str:
+    async def _visited(self, source: str, options: list[str]) -> bytes:
         """Run the program on this machine's disk; what was put back plays no agent any more."""
         for here, there in _MOVED.items():
             assert here in source
@@ -62,4 +62,4 @@ class OwnMachine(SshMachine):
             self._playing.cancel()
             self._playing = None
             self._started.unlink()
-        return output.decode()
+        return output

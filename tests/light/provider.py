@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -9,13 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from clawdeploy_provisioner.kept_state.sieve import sieved
 from clawdeploy_provisioner.providers.protocol import (
     Address,
     Bundle,
@@ -175,6 +178,44 @@ class LightProvider:
         """The server now."""
         await self._hook("before observe")
         return self._seen(server_id) if (self.folder_of(server_id) / "server.json").exists() else None
+
+    def workspace_of(self, server_id: UUID) -> Path:
+        """The agent's files."""
+        folder = self.folder_of(server_id) / "state" / "workspace"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def state_size(self, server_id: UUID) -> int:
+        """The sizes of the files."""
+        await self._hook("before state_size")
+        return sum(path.stat().st_size for path in self.workspace_of(server_id).rglob("*") if path.is_file())
+
+    async def read_state(self, server_id: UUID) -> AsyncGenerator[bytes]:
+        """The folder's tar; the agent must stand still."""
+        await self._hook("before read_state")
+        assert not _alive(self._read(self.folder_of(server_id))["pid"])
+        self.workspace_of(server_id)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(self.folder_of(server_id) / "state", arcname=".")
+        packed.seek(0)
+        for chunk in sieved(iter(lambda: packed.read(65_536), b"")):
+            yield chunk
+            await self._hook("in the middle of read_state")
+        await self._hook("after read_state")
+
+    async def write_state(self, server_id: UUID, chunks: AsyncIterator[bytes]) -> None:
+        """Unpack it; nothing may run."""
+        await self._hook("before write_state")
+        assert not _alive(self._read(self.folder_of(server_id))["pid"])
+        packed = io.BytesIO()
+        async for chunk in chunks:
+            packed.write(chunk)
+            await self._hook("in the middle of write_state")
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as tar:
+            tar.extractall(self.folder_of(server_id) / "state", filter="data")
+        await self._hook("after write_state")
 
     def _spawn(self, folder: Path, facts: dict[str, Any]) -> "subprocess.Popen[bytes]":
         with (folder / "log").open("ab") as log:

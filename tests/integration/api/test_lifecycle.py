@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from uuid import UUID
 
+import pytest
 from sqlalchemy import text
 from tests.integration.api.lifecycle import story
 from tests.integration.api.platform import Platform, Tenant, ago
@@ -102,6 +103,24 @@ async def test_only_a_server_of_a_cloud_account_is_redeployed_in_place(platform:
     assert (asked.status_code, asked.json()["status"]) == (202, "creating")
     last = (await platform.hear())[-1]
     assert (last.type, json.loads(last.data)["in_place"]) == ("instance.redeploy_requested.v1", True)
+    assert json.loads(last.data)["keep_state"] is False
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+async def test_what_an_agent_knows_is_kept_when_that_is_asked_for(
+    platform: Platform, tenant: Tenant, *, by_name: bool
+) -> None:
+    told = await story(platform, tenant)
+    await told.deployed()
+    path = f"/v1/instances/{(await told.now())['id']}"
+    misplaced = await tenant.http.post(f"{path}/actions", json={"action": "stop", "keep_state": True})
+    assert misplaced.status_code == 422
+    body = {"keep_state": True}
+    call = ("actions", {"action": "redeploy", **body}) if by_name else ("redeploy", body)
+    asked = await tenant.http.post(f"{path}/{call[0]}", json=call[1])
+    assert (asked.status_code, asked.json()["status"]) == (202, "creating")
+    data = json.loads((await platform.hear())[-1].data)
+    assert (data["keep_state"], data["in_place"]) == (True, False)
 
 
 async def test_a_cancelled_redeployment_that_never_began_leaves_a_running_agent_running(

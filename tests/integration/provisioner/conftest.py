@@ -282,11 +282,12 @@ async def provisioner(
     openrouter: FastAPI | None = None,
     visibility_lag: timedelta = timedelta(0),
     leaves_servers: bool = False,
+    kind: type[LightProvider] = LightProvider,
     **changes: Any,
 ) -> AsyncGenerator[Platform]:
     """A running provisioner with these changes to its settings; several may share a database, a folder and an OpenRouter."""
     moments, gateway, openrouter = moments or Moments(), Gateway(), openrouter or openrouter_in(folder)
-    provider = LightProvider(folder / "servers", hook=moments, visibility_lag=visibility_lag)
+    provider = kind(folder / "servers", hook=moments, visibility_lag=visibility_lag)
     service, app = build(
         settings_for(database, **changes), http=client(openrouter, gateway), providers={"light": provider}
     )

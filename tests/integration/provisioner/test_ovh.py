@@ -55,6 +55,7 @@ class Cloud:
     platform: Platform
     http: AsyncClient
     line: LosesAnswers
+    machines: Path
 
     async def services(self) -> list[dict[str, Any]]:
         """The VPS of the account, as OVH's tags show them."""
@@ -143,7 +144,7 @@ async def cloud(database: Database, tmp_path: Path, request: pytest.FixtureReque
             await asyncio.sleep(0.02)
         light = LightProvider(tmp_path / "none")
         platform = Platform(service, app, light, outside, moments=Moments(), gateway=gateway)
-        yield Cloud(platform=platform, http=account, line=line)
+        yield Cloud(platform=platform, http=account, line=line, machines=tmp_path / "machines")
 
 
 async def test_a_vps_is_ordered_installed_over_ssh_and_ends_with_its_month(cloud: Cloud) -> None:
@@ -198,19 +199,27 @@ async def test_a_checkout_whose_answer_is_lost_buys_one_vps(cloud: Cloud) -> Non
 
 @pytest.mark.parametrize("cloud", ["eu"], indirect=True)
 async def test_a_redeployment_in_place_installs_the_vps_anew(cloud: Cloud) -> None:
-    """INVARIANT: nothing is bought; the new system shows a new host key, which is pinned, and a new agent registers."""
+    """INVARIANT: nothing is bought; the new system shows a new host key, which is pinned, a new agent registers, and what the old one
+    knew is there when it was to be kept.
+    """
     instance = await cloud.deployed()
     server_id = await cloud.platform.server_id(instance)
     agent = "SELECT host_key, credential_hash FROM server_agents WHERE id = :id"
     (before,) = await cloud.platform.rows(agent, id=server_id)
+    [machine] = cloud.machines.iterdir()
+    notes = machine / "root/var/lib/openclaw/.openclaw/workspace/notes"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("what it knew")
     operation_id = new_id()
+    deployment = deployment_plan(operation_id, **PLAN)
     redeploy = InstanceRedeployRequested(
-        operation_id=operation_id, deployment=deployment_plan(operation_id, **PLAN), in_place=True
+        operation_id=operation_id, deployment=deployment, in_place=True, keep_state=True
     )
     await cloud.platform.send(redeploy, key=instance.id, account_id=instance.account_id)
     row = await cloud.platform.ended(operation_id, seconds=120)
     assert (row.state, row.error) == ("succeeded", None)
     (after,) = await cloud.platform.rows(agent, id=server_id)
+    assert notes.read_text() == "what it knew"
     assert after.host_key not in (None, before.host_key)
     assert after.credential_hash not in (None, before.credential_hash)
     seen = await cloud.surveyed()

@@ -18,6 +18,7 @@ from tests.integration.provisioner.conftest import Platform
 
 from clawdeploy_common.http import AsyncClient
 from clawdeploy_common.ids import new_id
+from clawdeploy_provisioner.kept_state.tar import StateUnreadable
 from clawdeploy_provisioner.on_server.messages import AgentConfigurationContent
 from clawdeploy_provisioner.on_server.registry import AgentRegistry
 from clawdeploy_provisioner.on_server.ssh.connecting import wait_for
@@ -25,6 +26,7 @@ from clawdeploy_provisioner.on_server.ssh.errors import CommandFailed, HostKeyCh
 from clawdeploy_provisioner.on_server.ssh.journal import ServerJournal
 from clawdeploy_provisioner.on_server.ssh.logins import Logins
 from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
+from clawdeploy_provisioner.on_server.ssh.state import SshState
 from clawdeploy_provisioner.on_server.ssh.tunnels import TunnelTransport, tunnel_url
 from clawdeploy_provisioner.on_server.ssh_keys import new_private_key, public_line
 
@@ -186,3 +188,49 @@ async def test_of_a_server_without_ssh_the_agents_last_word_is_shown_and_why(rea
     (line,) = await ServerJournal(reached.sessions, reached.agents).last(reached.id, count=10)
     reached.sshd.start()
     assert "does not answer over SSH: Connection refused at " in line
+
+
+async def test_an_agents_state_is_read_and_written_as_its_user(reached: Reached, tmp_path: Path) -> None:
+    """With tar itself; only who it is run as, and where, is this machine's."""
+    disk = tmp_path / "disk"
+    runuser = f"""#!/usr/bin/python3
+import os, sys
+if sys.argv[1:4] != ["-u", "openclaw", "--"]: sys.exit("not as the agent's user")
+argv = [each.replace("/var/lib/openclaw/.openclaw", {str(disk)!r}) for each in sys.argv[4:]]
+os.execvp(argv[0], argv)
+"""
+    reached.sshd.program("runuser", runuser)
+    workspace, state = disk / "workspace", SshState(reached.sessions)
+    (workspace / "node_modules").mkdir(parents=True)
+    (workspace / "large").write_bytes(bytes(range(256)) * 12_000)
+    (workspace / "ü'$(id)").write_text("a name")
+    (disk / "openclaw.json").write_text("{}")
+    assert 3_072_000 < await state.size(reached.id) < 3_100_000
+    async with aclosing(state.read(reached.id)) as read:
+        chunks = [chunk async for chunk in read]
+    assert [len(chunk) for chunk in chunks[:-1]] == [1_048_576, 1_048_576]
+
+    disk = disk.rename(tmp_path / "before")
+    (tmp_path / "disk").mkdir()
+    for _ in range(2):
+        await state.write(reached.id, _each(chunks))
+    found = {str(path.relative_to(tmp_path / "disk")) for path in (tmp_path / "disk").rglob("*")}
+    assert found == {"workspace", "workspace/large", "workspace/ü'$(id)"}
+    assert (tmp_path / "disk/workspace/large").read_bytes() == (disk / "workspace/large").read_bytes()
+
+
+async def test_a_state_that_is_not_there_is_an_error(reached: Reached) -> None:
+    """Whether the program cannot be run or fails: what came of it is not taken for the whole."""
+    reached.sshd.program("runuser", "#!/bin/sh\necho 'runuser: user openclaw does not exist' >&2\nexit 1\n")
+    state = SshState(reached.sessions)
+    with pytest.raises(StateUnreadable):
+        await state.size(reached.id)
+    with pytest.raises(StateUnreadable):
+        _ = [chunk async for chunk in state.read(reached.id)]
+    with pytest.raises(StateUnreadable):
+        await state.write(reached.id, _each([b"x"]))
+
+
+async def _each(chunks: list[bytes]) -> AsyncGenerator[bytes]:
+    for chunk in chunks:
+        yield chunk

@@ -107,6 +107,7 @@ class InstanceRedeployRequested(Event, _InstanceRequest, type="instance.redeploy
     in_place: bool = Field(
         default=False, description="keep the server at the provider, its address and its price; wipe its disk"
     )
+    keep_state: bool = Field(default=False, description="carry the agent's state and workspace over")
 
 
 class InstanceDestroyRequested(Event, _InstanceRequest, type="instance.destroy_requested.v1", producer="api"):

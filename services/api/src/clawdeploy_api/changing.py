@@ -11,7 +11,7 @@ from clawdeploy_api.actions import Action, OpenOperation, Standing, decide, refu
 from clawdeploy_api.catalogue import CLOUDS
 from clawdeploy_api.context import Context
 from clawdeploy_api.errors import InstanceGoing, InstanceSuspended, NotInPlace
-from clawdeploy_api.public.instance import ChangeInstance, Instance
+from clawdeploy_api.public.instance import FRESH, ChangeInstance, Instance, Redeployment
 from clawdeploy_api.showing import standing
 from clawdeploy_common.work import UnitOfWork
 
@@ -24,14 +24,14 @@ _RECONFIGURE = text(
 
 
 async def act(
-    uow: UnitOfWork, context: Context, instance_id: UUID, action: Action, *, in_place: bool = False
+    uow: UnitOfWork, context: Context, instance_id: UUID, action: Action, *, how: Redeployment = FRESH
 ) -> Instance:
-    """Do an action unless what it wishes for is so already; ``in_place`` is for a redeployment on the server it has.
+    """Do an action unless what it wishes for is so already; ``how`` is for a redeployment.
 
     Raises InstanceNotFound, what ``decide`` raises, and NotInPlace.
     """
     work = await _begin(uow, context, instance_id)
-    await work.act(action, in_place=in_place)
+    await work.act(action, how=how)
     return await work.end(f"instance.{action}")
 
 
@@ -59,15 +59,13 @@ class _Work:
     done: dict[str, Any] = field(default_factory=dict[str, Any])
     asked: UUID | None = None
 
-    async def act(self, action: Action, *, in_place: bool = False) -> None:
-        if in_place and self.row.provider not in CLOUDS:
+    async def act(self, action: Action, *, how: Redeployment = FRESH) -> None:
+        if how.in_place and self.row.provider not in CLOUDS:
             raise NotInPlace(self.row.provider)
-        kind = decide(action, self.standing, in_place=in_place)
+        kind = decide(action, self.standing, in_place=how.in_place)
         if kind is None:
             return
-        operation_id = await requesting.request(
-            self.uow, self.context, self.row, action=action, kind=kind, in_place=in_place
-        )
+        operation_id = await requesting.request(self.uow, self.context, self.row, action=action, kind=kind, how=how)
         self._began(kind, operation_id)
 
     async def rename(self, name: str) -> None:

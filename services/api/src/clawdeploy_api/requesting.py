@@ -12,6 +12,7 @@ from clawdeploy_api.configurations import content_hash, plugins_of
 from clawdeploy_api.context import Context
 from clawdeploy_api.deployments import plan_of
 from clawdeploy_api.errors import NotCancellable, OperationNotFound
+from clawdeploy_api.public.instance import FRESH, Redeployment
 from clawdeploy_common.events import Event
 from clawdeploy_common.ids import new_id
 from clawdeploy_common.work import UnitOfWork
@@ -64,14 +65,14 @@ _SIMPLE: dict[str, Callable[..., Event]] = {
 
 
 async def request(
-    uow: UnitOfWork, context: Context, row: Any, *, action: Action, kind: Kind, in_place: bool = False
+    uow: UnitOfWork, context: Context, row: Any, *, action: Action, kind: Kind, how: Redeployment = FRESH
 ) -> UUID:
     """Ask for an operation on an instance whose row is locked; returns the operation's id."""
     operation_id = await _record(uow, context, row.id, kind)
     await uow.session.execute(
         _DESIRE, {"instance": row.id, "account": context.account_id, "desired": DESIRED[action], "now": context.now}
     )
-    event = await _event(uow, context, row, kind=kind, operation_id=operation_id, in_place=in_place)
+    event = await _event(uow, context, row, kind=kind, operation_id=operation_id, how=how)
     uow.outbox.add(event, key=row.id, account_id=context.account_id, correlation_id=operation_id)
     return operation_id
 
@@ -122,7 +123,7 @@ async def _record(uow: UnitOfWork, context: Context, instance_id: UUID, kind: st
 
 
 async def _event(
-    uow: UnitOfWork, context: Context, row: Any, *, kind: Kind, operation_id: UUID, in_place: bool
+    uow: UnitOfWork, context: Context, row: Any, *, kind: Kind, operation_id: UUID, how: Redeployment
 ) -> Event:
     if kind == "destroy":
         return InstanceDestroyRequested(operation_id=operation_id, requested_at=context.now)
@@ -136,4 +137,4 @@ async def _event(
         secrets=secrets,
         price_version=context.price_version,
     )
-    return InstanceRedeployRequested(operation_id=operation_id, deployment=plan, in_place=in_place)
+    return InstanceRedeployRequested(operation_id=operation_id, deployment=plan, **how.model_dump())

@@ -23,6 +23,7 @@ from clawdeploy_provisioner.endpoints.operators import operator_router
 from clawdeploy_provisioner.endpoints.sealing import sealing_router
 from clawdeploy_provisioner.endpoints.servers import servers_router
 from clawdeploy_provisioner.inventory import Inventory
+from clawdeploy_provisioner.kept_state.archive import KeptStates
 from clawdeploy_provisioner.key_sweep import KeySweep
 from clawdeploy_provisioner.llm_keys import DELETE_JOB, delete_job
 from clawdeploy_provisioner.metrics import watch_disk
@@ -55,6 +56,7 @@ from clawdeploy_provisioner.settings import ProvisionerSettings
 from clawdeploy_provisioner.steps.agents import AgentSteps
 from clawdeploy_provisioner.steps.keys import KeySteps
 from clawdeploy_provisioner.steps.machines import MachineSteps
+from clawdeploy_provisioner.steps.states import MEGABYTE, StateSteps
 from clawdeploy_provisioner.sweep import Sweep
 
 _CONNECTIONS = Limits(max_connections=200, max_keepalive_connections=50)
@@ -226,7 +228,13 @@ def _steps(parts: Parts) -> dict[str, Step]:
         check_s=settings.check_seconds,
     )
     keys = KeySteps(parts.keys, parts.secrets, call_s=settings.llm_call_seconds, grace=parts.grace)
-    return {**machines.steps(), **keys.steps(), **agents.steps()}
+    states = StateSteps(
+        machines,
+        KeptStates(settings.encryption_keys),
+        start=agents.start,
+        most=settings.kept_state_max_mb * MEGABYTE,
+    )
+    return {**machines.steps(), **keys.steps(), **agents.steps(), **states.steps()}
 
 
 def _add_loops(parts: Parts) -> None:

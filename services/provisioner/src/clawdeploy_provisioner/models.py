@@ -17,11 +17,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from clawdeploy_common.tables import OWNED
 from clawdeploy_provisioner.base import Base, metadata
+from clawdeploy_provisioner.kept_state import tables as kept_tables
 from clawdeploy_provisioner.on_server import tables
 from clawdeploy_provisioner.providers.ovh import tables as ovh_tables
 from clawdeploy_provisioner.providers.own import tables as own_tables
 
-__all__ = ["metadata", "ovh_tables", "own_tables", "tables"]
+__all__ = ["kept_tables", "metadata", "ovh_tables", "own_tables", "tables"]
 
 
 class Instance(Base):

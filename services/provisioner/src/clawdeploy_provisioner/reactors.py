@@ -65,7 +65,8 @@ def build_reactors(secrets: SecretStore) -> Reactors:
         """Destroy and create again under the same id, or wipe its server and begin anew there; its plan replaces the old one when it
         begins.
         """
-        parameters = {"deployment": _json(event.deployment), "in_place": event.in_place}
+        how = {"in_place": event.in_place, "keep_state": event.keep_state}
+        parameters = {"deployment": _json(event.deployment), **how}
         await _request(uow, event.operation_id, OperationKind.REDEPLOY, event.requested_by, parameters)
 
     @reactors.on(ConfigPublished)

@@ -13,6 +13,7 @@ from sqlalchemy import LargeBinary, TextClause, bindparam, text
 from clawdeploy_common.database import Database
 from clawdeploy_provisioner.agents import IDENTITY_PURPOSE
 from clawdeploy_provisioner.encryption import EncryptionKeys, OpenedBy
+from clawdeploy_provisioner.kept_state.archive import DATA_KEY_PURPOSE
 from clawdeploy_provisioner.llm_keys import SECRET_PURPOSE
 from clawdeploy_provisioner.metrics import ENCRYPTED_ROWS
 from clawdeploy_provisioner.on_server.desk import CONFIGURATION_PURPOSE
@@ -58,6 +59,7 @@ EVERYTHING = (
     Wrapped(table="server_agents", column="ssh_key", purpose=SSH_KEY_PURPOSE),
     Wrapped(table="own_servers", column="ssh_key", purpose=OWN_KEY_PURPOSE),
     Wrapped(table="agent_configurations", column="content", purpose=CONFIGURATION_PURPOSE),
+    Wrapped(table="kept_states", column="data_key", purpose=DATA_KEY_PURPOSE),
 )
 
 

@@ -73,6 +73,7 @@ class ProvisionerSettings(ServiceSettings):
     # OpenClaw's own check takes 4 s on an idle machine; two cores with ten things to do need half a minute and more
     check_seconds: Annotated[float, Field(ge=1, le=600)] = 120.0
     start_seconds: Annotated[float, Field(ge=1, le=600)] = 90.0
+    kept_state_max_mb: Annotated[int, Field(ge=1, le=100_000)] = 512
     agent_heartbeat_seconds: Annotated[float, Field(ge=0.05, le=3600)] = 30.0
     agent_busy_heartbeat_seconds: Annotated[float, Field(ge=0.05, le=3600)] = 2.0
     inventory_seconds: Annotated[float, Field(ge=0.2, le=600)] = 5.0

@@ -11,6 +11,12 @@ from clawdeploy_cli.commands.options import JsonOption, NameArgument, WaitOption
 InPlaceOption = Annotated[
     bool, typer.Option("--in-place", help="Keep the server of a cloud account, and wipe it: same address, same price.")
 ]
+KeepStateOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-state", help="Carry its sessions, memory and workspace over; without this they are lost for good."
+    ),
+]
 PANEL = "Change an agent"
 
 
@@ -42,13 +48,17 @@ def restart(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = 
 
 
 def redeploy(
-    name: NameArgument, in_place: InPlaceOption = False, wait: WaitOption = False, as_json: JsonOption = False
+    name: NameArgument,
+    keep_state: KeepStateOption = False,
+    in_place: InPlaceOption = False,
+    wait: WaitOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Destroy an agent's server and make it anew under the same id."""
+    """Destroy an agent's server, with all it knows, and make it anew under the same id; with --keep-state it knows again what it knew."""
     from clawdeploy_cli.actions.change import change_instance
 
-    how = {"in_place": True} if in_place else None
-    change_instance(name, "redeploy", wait=wait, as_json=as_json, how=how)
+    how = {name: True for name, asked in (("in_place", in_place), ("keep_state", keep_state)) if asked}
+    change_instance(name, "redeploy", wait=wait, as_json=as_json, how=how or None)
 
 
 def pause(name: NameArgument, wait: WaitOption = False, as_json: JsonOption = False) -> None:

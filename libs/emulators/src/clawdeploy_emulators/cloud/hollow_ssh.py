@@ -4,9 +4,11 @@ import asyncio
 import json
 import shlex
 import shutil
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import structlog
@@ -19,11 +21,13 @@ from clawdeploy_emulators.cloud.machines import FirstBoot, Script
 log = structlog.get_logger()
 
 _BOOTSTRAP = "clawdeploy-bootstrap.service"
+_PIECE = 65_536
 _SUDO = ["sudo", "-n", "--"]
+_AS_AGENT = ["runuser", "-u", "openclaw", "--", "env", "LC_ALL=C"]
 
 
 class SshMachine:
-    """``folder`` is its disk; what is run there does nothing, save ``install`` and the start of the bootstrap."""
+    """``folder`` is its disk; what is run there does nothing, save ``install``, the start of the bootstrap, and tar."""
 
     def __init__(self, folder: Path, *, script: Script, port: int) -> None:
         self._folder = folder
@@ -54,7 +58,7 @@ class SshMachine:
             server_host_keys=[self._host_key()],
             process_factory=self._run,
             sftp_factory=self._files,
-            encoding="utf-8",
+            encoding=None,
         )
         if (self._folder / "started").exists():
             self._play()
@@ -86,11 +90,25 @@ class SshMachine:
     def _files(self, channel: asyncssh.SSHServerChannel[bytes]) -> asyncssh.SFTPServer:
         return asyncssh.SFTPServer(channel, chroot=str(self._folder / "home").encode())
 
-    async def _run(self, process: asyncssh.SSHServerProcess[str]) -> None:
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         argv = shlex.split(process.command or "")
         if argv[: len(_SUDO)] == _SUDO:
             argv = argv[len(_SUDO) :]
-        process.exit(self._done(argv))
+        if argv[: len(_AS_AGENT)] == _AS_AGENT:
+            process.exit(await self._copied(argv[len(_AS_AGENT) :], process))
+        else:
+            process.exit(self._done(argv))
+
+    async def _copied(self, argv: list[str], process: asyncssh.SSHServerProcess[bytes]) -> int:
+        """The agent's files lie on its disk, and are copied by tar as anywhere."""
+        place = argv.index("--directory") + 1
+        folder = self._on_disk(argv[place])
+        folder.mkdir(parents=True, exist_ok=True)
+        here = [*argv[:place], str(folder), *argv[place + 1 :]]
+        child = await asyncio.create_subprocess_exec(*here, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        pairs = (child.stdout, process.stdout), (child.stderr, process.stderr)
+        await asyncio.gather(_fed(child, process.stdin), *(_pump(source, sink) for source, sink in pairs))
+        return await child.wait()
 
     def _done(self, argv: Sequence[str]) -> int:
         match argv:
@@ -121,6 +139,19 @@ class SshMachine:
             await self._script(user_data, self._first.address)
         except Exception:
             log.warning("machine.script_failed", address=self._first.address, exc_info=True)
+
+
+async def _fed(child: Process, source: Any) -> None:
+    if child.stdin is not None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # a program need not read it all
+            await _pump(source, child.stdin)
+            child.stdin.write_eof()
+
+
+async def _pump(source: Any, sink: Any) -> None:
+    while piece := await source.read(_PIECE):
+        sink.write(piece)
+        await sink.drain()
 
 
 class _Door(asyncssh.SSHServer):

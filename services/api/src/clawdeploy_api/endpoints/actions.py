@@ -12,7 +12,7 @@ from clawdeploy_api.endpoints.contexts import acting_context
 from clawdeploy_api.endpoints.documented import InstanceId, mutation_problems
 from clawdeploy_api.idempotency import Answer
 from clawdeploy_api.mutations import Mutation, TheMutation
-from clawdeploy_api.public.instance import ActionRequest, Instance, Redeployment
+from clawdeploy_api.public.instance import FRESH, ActionRequest, Instance, Redeployment
 from clawdeploy_common.work import UnitOfWork
 
 router = APIRouter(prefix="/instances/{instance_id}", tags=["actions"])
@@ -26,18 +26,17 @@ _ABOUT: dict[Action, tuple[str, str]] = {
 }
 
 
-_FRESH = Redeployment()
 _MANNER = (
     " Idempotent: what is so already answers the instance unchanged. "
     "While one operation runs, one more may wait; a second one is refused with `operation-waiting`."
 )
 
 
-async def _act(mutation: Mutation, instance_id: InstanceId, action: Action, *, in_place: bool = False) -> Response:
+async def _act(mutation: Mutation, instance_id: InstanceId, action: Action, *, how: Redeployment = FRESH) -> Response:
     context = await acting_context(mutation)
 
     async def effect(unit: UnitOfWork) -> Answer:
-        return Answer(status=202, body=await changing.act(unit, context, instance_id, action, in_place=in_place))
+        return Answer(status=202, body=await changing.act(unit, context, instance_id, action, how=how))
 
     limits = [mutation.gateway.limits.deploys] if action == "redeploy" else []
     return await mutation.run(effect, limits=limits)
@@ -69,12 +68,13 @@ for _action, (_summary, _what) in _ABOUT.items():
     responses=mutation_problems(404),
     summary="Redeploy an instance",
     description="Destroys its server and makes a new one under the same id; with `in_place` wipes the server it has, at a cloud account. "
-    f"Either way it begins without what it knew.{_MANNER}",
+    "With `keep_state` it knows there what it knew: its state is saved before, restored after, and kept until that has succeeded; "
+    f"without, its sessions, memory and workspace are lost.{_MANNER}",
 )
 async def redeploy_instance(
-    instance_id: InstanceId, mutation: TheMutation, body: Annotated[Redeployment, Body()] = _FRESH
+    instance_id: InstanceId, mutation: TheMutation, body: Annotated[Redeployment, Body()] = FRESH
 ) -> Response:
-    return await _act(mutation, instance_id, "redeploy", in_place=body.in_place)
+    return await _act(mutation, instance_id, "redeploy", how=body)
 
 
 @router.post(
@@ -86,4 +86,4 @@ async def redeploy_instance(
 )
 async def do_action(instance_id: InstanceId, body: ActionRequest, mutation: TheMutation) -> Response:
     """The same as the action's own path; `destroy` is the same as DELETE."""
-    return await _act(mutation, instance_id, body.action, in_place=body.in_place)
+    return await _act(mutation, instance_id, body.action, how=body.how)

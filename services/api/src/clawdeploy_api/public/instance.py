@@ -101,27 +101,47 @@ InPlace = Annotated[
 ]
 
 
+KeepState = Annotated[
+    bool,
+    Field(
+        description="Carry what the agent knows over to the new server: OpenClaw's state (sessions, memory, pairings) and its workspace. "
+        "Without it all of that is lost. Left out are caches, logs, locks and every `node_modules`; plugins are installed anew."
+    ),
+]
+
+
 class Redeployment(BaseModel):
     """How to redeploy."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"in_place": True}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keep_state": True}]})
 
     in_place: InPlace = False
+    keep_state: KeepState = False
+
+
+FRESH = Redeployment()
+"""On a new server, with nothing of the old one."""
 
 
 class ActionRequest(BaseModel):
-    """An action by name; `in_place` belongs to `redeploy`."""
+    """An action by name; `in_place` and `keep_state` belong to `redeploy`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"action": "restart"}]})
 
     action: Literal["start", "stop", "restart", "redeploy", "pause", "resume", "destroy"]
     in_place: InPlace = False
+    keep_state: KeepState = False
 
     @model_validator(mode="after")
     def _belongs_to_redeploy(self) -> "ActionRequest":
-        if self.in_place and self.action != "redeploy":
-            raise ValueError("in_place belongs to redeploy")
+        if (self.in_place or self.keep_state) and self.action != "redeploy":
+            raise ValueError("in_place and keep_state belong to redeploy")
         return self
+
+    @property
+    def how(self) -> Redeployment:
+        """How to redeploy."""
+        return Redeployment(in_place=self.in_place, keep_state=self.keep_state)
 
 
 class Health(BaseModel):

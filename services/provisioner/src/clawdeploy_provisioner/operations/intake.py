@@ -140,8 +140,13 @@ async def activate(
         and instance.wanted == "running"
         and await uow.session.scalar(_HAS_AGENT, {"id": instance.id}) is None
     )
-    in_place = bool(parameters.get("in_place"))
-    names = steps_of(kind, llm_key=deployment.llm_key, restarts=restarts, in_place=in_place)
+    names = steps_of(
+        kind,
+        llm_key=deployment.llm_key,
+        restarts=restarts,
+        in_place=bool(parameters.get("in_place")),
+        keep_state=bool(parameters.get("keep_state")),
+    )
     await uow.session.execute(_ACTIVATE, {"id": operation_id})
     await uow.session.execute(_ADD_STEPS, {"id": operation_id, "names": list(names)})
     event = OperationStarted(operation_id=operation_id, kind=kind, steps=planned(names))

@@ -17,13 +17,14 @@ DEPLOY = (
     "verify",
     "publish_endpoint",
 )
-REBUILD = ("rebuild_server", *DEPLOY[DEPLOY.index("wait_address") :])
 REMOVE = ("revoke_llm_key", "destroy_server")
+REDEPLOY = ("save_state", *REMOVE, *DEPLOY[:6], "restore_state", *DEPLOY[6:])
+REBUILD = ("save_state", "rebuild_server", *REDEPLOY[REDEPLOY.index("wait_address") :])
 UP = ("start", "wait_started")
 
 _PLANS: dict[OperationKind, tuple[str, ...]] = {
     OperationKind.DEPLOY: DEPLOY,
-    OperationKind.REDEPLOY: (*REMOVE, *DEPLOY),
+    OperationKind.REDEPLOY: REDEPLOY,
     OperationKind.START: UP,
     OperationKind.RESUME: UP,
     OperationKind.UNSUSPEND: UP,
@@ -50,6 +51,8 @@ TITLES = {
     "revoke_llm_key": "Revoke the LLM key",
     "destroy_server": "Destroy the server",
     "rebuild_server": "Wipe the server",
+    "save_state": "Save its state",
+    "restore_state": "Restore its state",
     "forget_secrets": "Forget its secrets",  # pragma: allowlist secret
 }
 
@@ -58,14 +61,17 @@ INTERRUPTING = frozenset({OperationKind.DESTROY, OperationKind.SUSPEND})
 """Kinds that ask the active operation to give way."""
 
 
-def steps_of(kind: OperationKind, *, llm_key: str, restarts: bool, in_place: bool = False) -> tuple[str, ...]:
+def steps_of(
+    kind: OperationKind, *, llm_key: str, restarts: bool, in_place: bool = False, keep_state: bool = False
+) -> tuple[str, ...]:
     """The steps of an operation: a user's own LLM key is not minted, a configuration ``restarts`` only an agent that runs, where the
-    server's own agent does not see to it, and a redeployment in place keeps server and key."""
+    server's own agent does not see to it, a redeployment in place keeps server and key, and only one that is asked to keeps the state.
+    """
     if kind is OperationKind.APPLY_CONFIG:
         return ("write_configuration", "stop", *UP) if restarts else ("write_configuration",)
-    if kind is OperationKind.REDEPLOY and in_place:
-        return REBUILD
-    return tuple(name for name in _PLANS[kind] if name != "mint_llm_key" or llm_key == "minted")
+    names = REBUILD if kind is OperationKind.REDEPLOY and in_place else _PLANS[kind]
+    left_out = {"mint_llm_key": llm_key != "minted", "save_state": not keep_state, "restore_state": not keep_state}
+    return tuple(name for name in names if not left_out.get(name, False))
 
 
 def planned(names: Sequence[str]) -> list[PlannedStep]:

@@ -102,10 +102,15 @@ _COMPENSATE = text(
     WHERE id = :id AND state = 'running'
     """
 ).bindparams(bindparam("error", type_=Text), bindparam("step", type_=Text))
-_FINISH = text(
+_FINISH = text(  # a deployment that succeeded has what was kept of its state, or was not asked to
     """
-    UPDATE operations SET state = :state, finished_at = clock_timestamp(), lease_until = NULL
-    WHERE id = :id AND (:state <> 'succeeded' OR cancel_requested_at IS NULL) RETURNING id
+    WITH finished AS (
+        UPDATE operations SET state = :state, finished_at = clock_timestamp(), lease_until = NULL
+        WHERE id = :id AND (:state <> 'succeeded' OR cancel_requested_at IS NULL) RETURNING id, instance_id, kind, state),
+    forgotten AS (
+        DELETE FROM kept_states k USING finished f
+        WHERE k.instance_id = f.instance_id AND f.state = 'succeeded' AND f.kind IN ('deploy', 'redeploy'))
+    SELECT id FROM finished
     """
 )
 _OUTPUT = text(

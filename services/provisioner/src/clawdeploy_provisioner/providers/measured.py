@@ -1,7 +1,7 @@
 """A provider whose every call is counted, timed and a span; what it does is the real provider's."""
 
 import time
-from collections.abc import AsyncIterator, Collection, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Generator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -96,6 +96,20 @@ class Measured:
         """As the provider does."""
         with _call(self.name, "observe"):
             return await self._provider.observe(server_id)
+
+    async def state_size(self, server_id: UUID) -> int:
+        """As the provider does."""
+        with _call(self.name, "state_size"):
+            return await self._provider.state_size(server_id)
+
+    def read_state(self, server_id: UUID) -> AsyncGenerator[bytes]:
+        """As the provider does; it lasts as long as its reader takes, so it is not timed."""
+        return self._provider.read_state(server_id)
+
+    async def write_state(self, server_id: UUID, chunks: AsyncIterator[bytes]) -> None:
+        """As the provider does."""
+        with _call(self.name, "write_state"):
+            await self._provider.write_state(server_id, chunks)
 
 
 class MeasuredSupervisor(Measured):

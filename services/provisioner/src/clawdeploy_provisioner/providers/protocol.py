@@ -3,7 +3,7 @@
 Each verb is safe to repeat: an operation that was killed half-way calls it again and gets the same server.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -291,6 +291,18 @@ class Provider(Protocol):
 
     async def observe(self, server_id: UUID) -> Server | None:
         """The server now; None when the provider has never heard of it."""
+        ...
+
+    async def state_size(self, server_id: UUID) -> int:
+        """About how many bytes ``read_state`` would answer, whether the agent runs or not."""
+        ...
+
+    def read_state(self, server_id: UUID) -> AsyncGenerator[bytes]:
+        """What the agent knows as a tar (see ``kept_state.sieve``), in chunks of a megabyte, while its gateway is stopped."""
+        ...
+
+    async def write_state(self, server_id: UUID, chunks: AsyncIterator[bytes]) -> None:
+        """Put such a tar in place, before the gateway is started; what is there of the same name is replaced."""
         ...
 
 

@@ -23,10 +23,12 @@ from clawdeploy_events.lifecycle import (
 from clawdeploy_provisioner import llm_keys, servers
 from clawdeploy_provisioner.agents import Agents
 from clawdeploy_provisioner.configuration import OWN_LLM_KEY, Choice, bundle_of, choice_of, variable_of
+from clawdeploy_provisioner.kept_state import holders
 from clawdeploy_provisioner.openclaw.channels import Channel
 from clawdeploy_provisioner.openclaw.config import LLM_KEY_VARIABLE
 from clawdeploy_provisioner.openclaw.gateway import GatewayBusy
 from clawdeploy_provisioner.operations.context import Record, StepContext
+from clawdeploy_provisioner.operations.plans import DEPLOYMENTS
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.providers.protocol import (
     Bundle,
@@ -146,10 +148,13 @@ class AgentSteps:
             server = await self._machines.provider(context).start(row.id)
         address = server.address.base_url if server.address else None
         started_at = server.started_at or utc_now()
+        to_stay = context.undoing or context.operation.kind not in DEPLOYMENTS  # a deployment may still fail
 
         async def record(unit: UnitOfWork) -> None:
             await servers.seen(unit, server)
             await unit.session.execute(_WANTED, {"id": context.operation.instance_id, "wanted": "running"})
+            if to_stay:
+                await holders.outgrown(unit, row.id)
             probe_url = address if server.is_openclaw else None
             event = InstanceStarted(server_id=row.id, probe_url=probe_url, endpoint=address, started_at=started_at)
             context.emit(unit, event)
@@ -222,7 +227,7 @@ class AgentSteps:
         async def record(unit: UnitOfWork) -> None:
             at = utc_now()
             await unit.session.execute(_GONE, {"id": instance_id, "at": at})  # first: resealing adds no copy after it
-            for table in ("secret_copies", "config_copies", "agent_configurations"):
+            for table in ("secret_copies", "config_copies", "agent_configurations", "kept_states"):
                 await unit.session.execute(text(f"DELETE FROM {table} WHERE instance_id = :id"), {"id": instance_id})  # noqa: S608 - a constant
             context.emit(unit, InstanceDestroyed(destroyed_at=at))
 

@@ -12,6 +12,7 @@ from clawdeploy_common.outages import DATABASE_ERRORS
 from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import ServerIntended
 from clawdeploy_provisioner import debts, servers
+from clawdeploy_provisioner.kept_state import holders
 from clawdeploy_provisioner.operations.context import CancelRequested, LeaseLost, Record, StepContext
 from clawdeploy_provisioner.operations.steps import Step
 from clawdeploy_provisioner.providers.protocol import (
@@ -157,6 +158,7 @@ class MachineSteps:
         if not isinstance(provider, Rented) or row.provider != provider.name:
             raise NotRebuildable(row.provider)
         await context.settle(provider.visibility_lag)
+        await self._leave(context, row.id)
         async with context.call(_REBUILD_S):
             await provider.rebuild(_spec(context, row.id), context.say)
 
@@ -169,6 +171,7 @@ class MachineSteps:
             provider = self._named(row.provider)
             await context.settle(provider.visibility_lag)
             row = await self._acknowledged(context, provider, row)
+            await self._leave(context, row.id)
             async with context.call(self.call_s):
                 bill = await debts.destroy_confirmed(provider, row)
         except (LeaseLost, CancelRequested, *DATABASE_ERRORS):
@@ -194,6 +197,10 @@ class MachineSteps:
         async with context.transaction() as unit:
             context.emit(unit, await servers.accepted(unit, row, found))
         return await self.server_row(context)
+
+    async def _leave(self, context: StepContext, server_id: UUID) -> None:
+        async with context.transaction() as unit:
+            await holders.left(unit, server_id)
 
     async def server_row(self, context: StepContext) -> Any:
         """The instance's server; raises NoServer."""

@@ -4,8 +4,8 @@ import asyncio
 import secrets
 import shlex
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
@@ -19,6 +19,7 @@ Told = Callable[[str], Awaitable[None]]
 
 _LAST_LINES = 20
 LINE_LIMIT = 8_000
+_PIECE = 262_144
 _ROOT = "root"
 
 
@@ -85,6 +86,44 @@ class SshSession:
             raise SshUnavailable(self._server_id, type(error).__name__) from error
         if process.exit_status != 0:
             raise CommandFailed(argv[0], process.exit_status, [])
+
+    async def output(self, argv: Sequence[str]) -> AsyncGenerator[bytes]:
+        """What a program writes to stdout, as it is; leaving early ends the program.
+
+        Raises:
+            CommandFailed: it ended with an error.
+            SshUnavailable: the connection broke off.
+        """
+        async with self._raw(argv, stdin=asyncssh.DEVNULL) as process:
+            while chunk := await process.stdout.read(_PIECE):
+                yield chunk
+
+    async def feed(self, argv: Sequence[str], chunks: AsyncIterator[bytes]) -> None:
+        """Give a program its stdin; raises as ``output``."""
+        async with self._raw(argv, stdin=asyncssh.PIPE) as process:
+            async for chunk in chunks:
+                process.stdin.write(chunk)
+                await process.stdin.drain()
+            process.stdin.write_eof()
+
+    @asynccontextmanager
+    async def _raw(self, argv: Sequence[str], *, stdin: int) -> AsyncGenerator[asyncssh.SSHClientProcess[bytes]]:
+        """A program whose streams are bytes; who leaves without an error waits for its end."""
+        command = shlex.join([*self._sudo, *argv])
+        try:
+            process = await self._connection.create_process(command, stdin=stdin, encoding=None)
+            try:
+                yield process
+                said = (await process.stderr.read(LINE_LIMIT)).decode(errors="replace")
+                await process.wait_closed()
+            finally:
+                with suppress(OSError, asyncssh.Error):
+                    process.terminate()
+                process.close()
+        except (OSError, asyncssh.Error) as error:
+            raise SshUnavailable(self._server_id, type(error).__name__) from error
+        if process.exit_status != 0:
+            raise CommandFailed(argv[0], process.exit_status, self.redactor.redact(said).splitlines()[-_LAST_LINES:])
 
     async def put(self, path: str, content: bytes, *, mode: int, seconds: float) -> None:
         """Write a file as root's: over SFTP beside the login's home, then moved into place with its directories.

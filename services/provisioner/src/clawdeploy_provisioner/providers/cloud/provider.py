@@ -1,14 +1,17 @@
 """A provider on a cloud: each agent on a server of its own in an account of the operator's, worked on by its on-server agent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
 
+from clawdeploy_common.errors import PermanentError
 from clawdeploy_provisioner.on_server.placement import content_of
 from clawdeploy_provisioner.on_server.registry import AgentRegistry, Enrolment
 from clawdeploy_provisioner.on_server.ssh.journal import ServerJournal
 from clawdeploy_provisioner.on_server.ssh.sessions import SshSessions
+from clawdeploy_provisioner.on_server.ssh.state import SshState
 from clawdeploy_provisioner.on_server.ssh_keys import new_private_key, public_line
 from clawdeploy_provisioner.on_server.user_data import FirstStart
 from clawdeploy_provisioner.providers.cloud.account import CloudAccount, Machine, Order
@@ -21,6 +24,7 @@ from clawdeploy_provisioner.providers.protocol import (
     LastBill,
     Listing,
     Progress,
+    ProviderError,
     ProviderUnavailable,
     Server,
     ServerNotFound,
@@ -30,6 +34,16 @@ from clawdeploy_provisioner.providers.protocol import (
 
 _LOOK_AGAIN_S = 0.3
 _CARRIED_OUT_S = 20.0
+
+
+class SwitchedOff(ProviderError, PermanentError):
+    """What lies on a machine that is off cannot be read."""
+
+    code = "switched-off"
+    title = "The server is switched off"
+
+    def __init__(self, server_id: UUID) -> None:
+        super().__init__(f"server {server_id} is switched off: start its agent, or redeploy it without its state")
 
 
 class CloudProvider:
@@ -42,6 +56,7 @@ class CloudProvider:
         self._settings = settings
         self._ssh = ssh
         self._journal = ServerJournal(ssh, agents)
+        self._state = SshState(ssh)
         self._account = account
         self._agents = agents
         self.visibility_lag = settings.visibility_lag
@@ -226,6 +241,27 @@ class CloudProvider:
     def follow_logs(self, server_id: UUID) -> AsyncIterator[str]:
         """The journal's new lines."""
         return self._journal.follow(server_id)
+
+    async def state_size(self, server_id: UUID) -> int:
+        """What tar counts there.
+
+        Raises:
+            SwitchedOff: the machine is off, and nobody can ask it.
+        """
+        machine = await self._account.server(server_id)
+        if machine is not None and machine.state is ServerState.OFF:
+            raise SwitchedOff(server_id)
+        return await self._state.size(server_id)
+
+    async def read_state(self, server_id: UUID) -> AsyncGenerator[bytes]:
+        """Over SSH."""
+        async with aclosing(self._state.read(server_id)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def write_state(self, server_id: UUID, chunks: AsyncIterator[bytes]) -> None:
+        """Over SSH."""
+        await self._state.write(server_id, chunks)
 
     async def observe(self, server_id: UUID) -> Server | None:
         """By a listing no older than three seconds, and the agent's last heartbeat."""

@@ -4,7 +4,8 @@ import asyncio
 import io
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -83,15 +84,25 @@ class Engine:
         """
         return await asyncio.to_thread(self.ask_now, verb)
 
+    def asking(self, verb: Callable[[Any], Iterator[bytes]]) -> Iterator[bytes]:
+        """What ``verb`` streams, blocking; raises as ``ask``, at the first chunk or later."""
+        with self._answering() as api:
+            yield from verb(api)
+
     def ask_now(self, verb: Callable[[Any], T]) -> T:
-        """The same, blocking."""
+        """The same as ``ask``, blocking."""
+        with self._answering() as api:
+            return verb(api)
+
+    @contextmanager
+    def _answering(self) -> Generator[Any]:
         if trouble := self.host.trouble():
             raise EngineAway(trouble, retry_after=10)
         from docker.errors import APIError, DockerException  # noqa: PLC0415 - 20 MB, only where there is an engine
         from requests import RequestException  # noqa: PLC0415 - the same
 
         try:
-            return verb(self._connected())
+            yield self._connected()
         except APIError as error:
             raise _translated(error, self.name) from error
         except (DockerException, RequestException, OSError) as error:

@@ -1,8 +1,8 @@
 """The ``docker`` provider: each agent is a hardened container with a network and volumes of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import structlog
 
 from clawdeploy_common import http as httpx
 from clawdeploy_provisioner.openclaw.channels import Channel
-from clawdeploy_provisioner.providers.docker import journal
+from clawdeploy_provisioner.providers.docker import journal, state
 from clawdeploy_provisioner.providers.docker.anchor import Anchor
 from clawdeploy_provisioner.providers.docker.cells import Cells
 from clawdeploy_provisioner.providers.docker.configuring import Configuring
@@ -204,6 +204,30 @@ class DockerProvider:
     async def observe(self, server_id: UUID) -> Server | None:
         """The server now; asks a gateway that is still starting whether it is ready."""
         return await self._rounds.observe(server_id)
+
+    async def state_size(self, server_id: UUID) -> int:
+        """By reading it through."""
+        async with self._holding(server_id):
+            return await state.size(*await self._cell(server_id))
+
+    async def read_state(self, server_id: UUID) -> AsyncGenerator[bytes]:
+        """The state volume, through its container, which is made again if somebody removed it."""
+        async with self._holding(server_id), aclosing(state.read(*await self._cell(server_id))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def write_state(self, server_id: UUID, chunks: AsyncIterator[bytes]) -> None:
+        """Into the state volume; the plugins are to be installed again, since the databases know nothing of these here."""
+        async with self._holding(server_id):
+            await state.write(*await self._cell(server_id), chunks)
+            sight = await self._existing(server_id)
+            await self._cells.write(sight, sight.kept.record.model_copy(update={"plugins": []}))
+
+    async def _cell(self, server_id: UUID) -> tuple[Engine, str]:
+        sight = await self._cells.ensure(await self._existing(server_id))
+        if sight.container is None:
+            raise ServerNotFound(server_id)
+        return sight.engine, sight.container.id
 
     async def supervise(self) -> list[Server]:
         """One round over every cell nobody works on; answers the servers it did something about."""

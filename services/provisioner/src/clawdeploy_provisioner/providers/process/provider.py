@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from uuid import UUID
@@ -21,7 +22,7 @@ from clawdeploy_provisioner.openclaw.install import ensure_openclaw, silent
 from clawdeploy_provisioner.openclaw.plugins import install_plugin
 from clawdeploy_provisioner.openclaw.rendering import Placement, render
 from clawdeploy_provisioner.openclaw.tree import Tools
-from clawdeploy_provisioner.providers.process import journal
+from clawdeploy_provisioner.providers.process import journal, state
 from clawdeploy_provisioner.providers.process.answer import as_server
 from clawdeploy_provisioner.providers.process.inventory import Inventory
 from clawdeploy_provisioner.providers.process.lifecycle import Lifecycle
@@ -215,6 +216,26 @@ class ProcessProvider:
         if sight.gateway is not None and not sight.ready and await self._has_started(sight):
             sight = await self._inventory.look(server_id)
         return await asyncio.to_thread(as_server, sight, self._settings)
+
+    async def state_size(self, server_id: UUID) -> int:
+        """What tar counts."""
+        return await state.size(await self._inventory.existing(server_id))
+
+    async def read_state(self, server_id: UUID) -> AsyncGenerator[bytes]:
+        """The state folder and the workspace, which lie beside each other here."""
+        async with (
+            self._inventory.holding(server_id),
+            aclosing(state.read(await self._inventory.existing(server_id))) as chunks,
+        ):
+            async for chunk in chunks:
+                yield chunk
+
+    async def write_state(self, server_id: UUID, chunks: AsyncIterator[bytes]) -> None:
+        """Into both folders; the plugins are to be installed again, since the databases know nothing of these here."""
+        async with self._inventory.holding(server_id):
+            sight = await self._inventory.existing(server_id)
+            await state.write(sight, chunks)
+            await asyncio.to_thread(sight.files.write, sight.require_record().model_copy(update={"plugins": []}))
 
     async def supervise(self) -> list[Server]:
         """One round over every server nobody works on: restart what vanished, stop what takes too much, keep logs small.
