@@ -24,7 +24,7 @@ from tests.e2e.local import Local, open_folder
 from tests.e2e.openclaw import TOOLS
 from tests.engines.ports import free_ports
 
-SETTLED_S = 20.0
+SETTLED_S = 60.0
 QUESTIONS = ("What is 17 + 25?", "What is 20 + 3?")
 STAND_IN = "openrouter-stand-in"
 AFTER_A_CHAT_S = 3.0

@@ -21,6 +21,7 @@ from clawdeploy_common.pool import NotCommitted, Pool
 from clawdeploy_common.session import Session
 
 _ANSWER = text("SELECT 1")
+_PID = text("SELECT pg_backend_pid()")
 _SLEEP = text("SELECT pg_sleep(60)")
 _WRONG = text("SELECT 1 / 0")
 
@@ -50,6 +51,27 @@ async def test_a_transaction_cancelled_in_the_middle_of_a_statement_is_rolled_ba
     assert await producer.scalar(left, name=f"clawdeploy-{producer.database.producer}") == 0
     await react(producer)
     assert await reactions(producer) == 1
+
+
+async def test_connections_nobody_needs_any_more_are_closed(producer: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clawdeploy_common.pool._KEPT_S", 0.2)
+    pool = Pool(producer.settings.database_url.get_secret_value(), schema="api", size=5, idle_s=30)
+    held = asyncio.Barrier(5)
+
+    async def hold() -> int:
+        async with pool.autocommit() as session:
+            pid: int = (await session.execute(_PID)).scalar_one()
+            await held.wait()
+            return pid
+
+    pids = await asyncio.gather(*(hold() for _ in range(5)))
+    assert len(set(pids)) == 5
+    async with asyncio.timeout(60):
+        while await producer.scalar("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)", pids=pids):
+            await asyncio.sleep(0.05)
+    async with pool.autocommit() as session:
+        assert (await session.execute(_PID)).scalar_one() not in pids
+    await pool.close()
 
 
 async def test_an_error_that_was_passed_over_is_not_taken_for_a_commit(producer: Machine) -> None:

@@ -38,6 +38,11 @@ class Home:
         return self.path / "run" / "supervisor.lock"
 
     @cached_property
+    def warm_parent(self) -> Path:
+        """The socket of the process that services are forked from."""
+        return self.path / "run" / "warm-parent"
+
+    @cached_property
     def secrets_file(self) -> Path:
         return self.path / "secrets.json"
 

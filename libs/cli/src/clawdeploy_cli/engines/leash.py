@@ -43,7 +43,7 @@ def main() -> None:
     os.chdir("/")  # the command may not be allowed to enter the starter's directory
     if options.user:
         _become(options.user)
-    _die_with(parent, signal.Signals[options.signal])
+    die_with(parent, signal.Signals[options.signal])
     os.execvp(options.command[0], options.command)  # noqa: S606 - an argv list from our own starters, no shell
 
 
@@ -63,7 +63,8 @@ def _become(user: str) -> None:
     os.setuid(account.pw_uid)
 
 
-def _die_with(parent: int, number: signal.Signals) -> None:
+def die_with(parent: int, number: signal.Signals) -> None:
+    """Have the kernel signal this process when its parent ends; it exits at once when `parent` is that no more."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:  # it ended before the kernel knew of our wish

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from asyncio.subprocess import Process
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ import structlog
 
 from clawdeploy_cli.processes import ProcessIdentity, identify
 from clawdeploy_cli.supervisor.backoff import Backoff
+from clawdeploy_cli.supervisor.forked import Forked, fork
 from clawdeploy_cli.supervisor.logs import open_log
 from clawdeploy_cli.supervisor.spec import ProcessSpec
 from clawdeploy_cli.supervisor.state import ServiceRecord, ServiceState
@@ -27,7 +29,7 @@ class Child:
         self.spec = spec
         self.was_ready = asyncio.Event()
         self._changed = changed
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | Forked | None = None
         self._identity: ProcessIdentity | None = None
         self._state = ServiceState.STARTING
         self._since = datetime.now(UTC)
@@ -92,17 +94,10 @@ class Child:
         self._identity = None
         return f"ended with exit code {code}" if code >= 0 else f"ended by signal {-code}"
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self) -> Process | Forked:
         descriptor = open_log(self.spec.log)
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self.spec.argv,
-                env=self.spec.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                start_new_session=True,
-            )
+            self._process = await _started(self.spec, output=descriptor)
         finally:
             os.close(descriptor)
         self._identity = identify(self._process.pid)
@@ -146,3 +141,16 @@ class Child:
         if state is ServiceState.READY:
             self._reason = None
         self._changed()
+
+
+async def _started(spec: ProcessSpec, *, output: int) -> Process | Forked:
+    if spec.warm_parent is not None:
+        return await fork(spec.warm_parent, argv=spec.argv, environment=spec.environment, log=output)
+    return await asyncio.create_subprocess_exec(
+        *spec.argv,
+        env=spec.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )

@@ -23,10 +23,13 @@ from clawdeploy_cli.supervisor.environment import (
     outside_environment,
     service_environment,
 )
+from clawdeploy_cli.supervisor.forked import is_there
 from clawdeploy_cli.supervisor.readiness import http_ok, port_open
 from clawdeploy_cli.supervisor.spec import ProcessSpec
 
-POSTGRES, BROKER, STAND_IN = "postgres", "broker", "openrouter-stand-in"
+POSTGRES, BROKER, STAND_IN, WARM_PARENT = "postgres", "broker", "openrouter-stand-in", "warm-parent"
+SHARED = ("clawdeploy_common.service", "alembic.migration", "alembic.operations", "alembic.script", "uvloop")
+"""What each of the four services imports, and none has reason to change."""
 DATABASE = "clawdeploy"
 STAGE_SERVICES, STAGE_STAND_IN, STAGE_ENGINES = 0, 1, 2
 
@@ -52,7 +55,7 @@ def plan_platform(settings: CliSettings, *, home: Home, ports: Ports, secrets: S
         kafka_bootstrap_servers=settings.kafka_bootstrap_servers or f"{LOOPBACK}:{ports.broker}",
         kafka_settings={} if settings.kafka_bootstrap_servers else broker.CLIENT_SETTINGS,
     )
-    specs = [postgres_spec, _broker(around)]
+    specs = [postgres_spec, _broker(around), _warm_parent(around)]
     specs += [_stand_in(around)] if around.stand_in else []
     specs += [_emulated_cloud(name, around) for name in settings.emulated]
     specs += [_service(name, around) for name in SERVICES]
@@ -184,18 +187,32 @@ def _machines(name: str, around: Surroundings) -> list[str]:
     ]
 
 
+def _warm_parent(around: Surroundings) -> ProcessSpec:
+    """What it is started with, every service can read (proc(5), environ): nothing secret."""
+    argv = (sys.executable, "-m", "clawdeploy_cli.supervisor.warm_parent", str(around.home.warm_parent), *SHARED)
+    return ProcessSpec(
+        name=WARM_PARENT,
+        argv=tuple(leashed(argv)),
+        environment=base_environment(around.home),
+        log=around.home.logs / f"{WARM_PARENT}.log",
+        is_ready=is_there(around.home.warm_parent),
+        stop_stage=STAGE_SERVICES,
+    )
+
+
 def _service(name: str, around: Surroundings) -> ProcessSpec:
     environment = service_environment(name, around)
     host, port = environment["CLAWDEPLOY_HOST"], int(environment["CLAWDEPLOY_PORT"])
     return ProcessSpec(
         name=name,
-        argv=tuple(leashed([sys.executable, "-m", f"clawdeploy_{name}"])),
+        argv=(sys.executable, "-m", f"clawdeploy_{name}"),
         environment=environment,
         log=around.home.logs / f"{name}.log",
         address=f"http://{host}:{port}",
         is_ready=http_ok(_probe_host(host), port, "/readyz"),
-        needs=(POSTGRES, BROKER),
+        needs=(POSTGRES, BROKER, WARM_PARENT),
         stop_stage=STAGE_SERVICES,
+        warm_parent=around.home.warm_parent,
     )
 
 

@@ -17,6 +17,7 @@ class ProcessSpec:
     `needs` are names of processes that must have been ready once before it starts for the first time. `prepare` runs before
     every start, `on_ready` whenever `is_ready` first says yes after a start; both must be safe to repeat, and while they
     raise the process is not ready. `stop_stage` orders the shutdown: lower stages are gone before higher ones are asked.
+    With the socket of a warm parent, the process is forked there; its `argv` is then an interpreter, `-m` and a module.
     """
 
     name: str
@@ -31,3 +32,4 @@ class ProcessSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 10
     stop_stage: int = 0
+    warm_parent: Path | None = None
