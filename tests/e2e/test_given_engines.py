@@ -79,7 +79,7 @@ async def test_the_platform_runs_on_engines_it_was_given_and_leaves_them_running
         assert services["broker"]["address"] == given.settings["CLAWDEPLOY_KAFKA_BOOTSTRAP_SERVERS"]
         until(lambda: bool(json.loads(local.claw("api", "GET", "/v1/catalogue/plans").stdout)["items"][0]["prices"]))
         stopped = local.claw("down")
-        assert re.search(r"Stopped 4 processes", stopped.stdout + stopped.stderr)
+        assert re.search(r"Stopped 5 processes", stopped.stdout + stopped.stderr)  # the services and their warm parent
         assert given.kafka.process.pid
         assert local.claw("up").returncode == 0, "the engines are still there"
     finally:
