@@ -12,8 +12,9 @@ from clawdeploy_emulators.faults import FaultKind
 from clawdeploy_provisioner.operations.plans import DEPLOY, REMOVE
 from tests.engines.databases import Database
 from tests.light.cloud_books import CloudBooks
-from tests.light.cloud_world import CloudWorld, Wanted
+from tests.light.cloud_world import CloudWorld
 from tests.light.clouds import CLOUDS, CloudKind, fault_at
+from tests.light.mortal_world import Wanted
 
 EVERYWHERE = pytest.mark.parametrize("world", list(CLOUDS), indirect=True)
 ONE_IN_SUITE = pytest.mark.parametrize(

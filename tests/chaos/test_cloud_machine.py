@@ -16,9 +16,10 @@ from clawdeploy_emulators.faults import FaultKind
 from clawdeploy_provisioner.operations.plans import DEPLOY
 from tests.engines.databases import Database, Postgres
 from tests.light.cloud_books import CloudBooks
-from tests.light.cloud_world import CloudWorld, Wanted
+from tests.light.cloud_world import CloudWorld
 from tests.light.clouds import CLOUDS, CloudKind
 from tests.light.fates import Life
+from tests.light.mortal_world import Wanted
 
 FATES = [
     *(f"{when} ordering" for when in ("before", "after")),

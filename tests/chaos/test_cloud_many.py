@@ -11,8 +11,9 @@ import pytest
 
 from tests.engines.databases import Database
 from tests.light.cloud_books import CloudBooks
-from tests.light.cloud_world import CloudWorld, Wanted
+from tests.light.cloud_world import CloudWorld
 from tests.light.clouds import CLOUDS
+from tests.light.mortal_world import Wanted
 
 pytestmark = pytest.mark.long
 

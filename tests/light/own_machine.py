@@ -4,6 +4,7 @@ import asyncio
 import os
 import shlex
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncssh
@@ -16,7 +17,7 @@ _TOOLS = ("systemctl", "userdel", "apt-get", "dpkg-query")
 
 
 class OwnMachine(SshMachine):
-    """``disk`` is what is on it, ``tools`` all that the release program can run."""
+    """``disk`` is what is on it, ``tools`` all that the release program can run, ``reach`` is told what comes over SSH."""
 
     def __init__(self, folder: Path, *, script: Script, port: int, address: str) -> None:
         super().__init__(folder, script=script, port=port)
@@ -25,6 +26,7 @@ class OwnMachine(SshMachine):
         self.disk = folder / "root"
         self._tools = folder / "tools"
         self._started = folder / "started"
+        self.reach: Callable[[str], Awaitable[None]] = _nobody_watches
 
     async def come_up(self, public_key: str) -> None:
         """As its owner made it: systemd, a few tools, and something of the owner's."""
@@ -43,8 +45,15 @@ class OwnMachine(SshMachine):
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         match shlex.split(process.command or ""):
             case ["sudo", "-n", "--", "python3", "-c", source, *options]:
-                process.stdout.write(await self._visited(source, options))
+                visit = "look" if options else "release"
+                await self.reach(f"before {visit}")
+                answer = await self._visited(source, options)
+                await self.reach(f"after {visit}")
+                process.stdout.write(answer)
                 process.exit(self._status)
+            case ["sudo", "-n", "--", program, *_]:
+                await self.reach(f"before {program}")
+                await super()._run(process)
             case _:
                 await super()._run(process)
 
@@ -63,3 +72,7 @@ class OwnMachine(SshMachine):
             self._playing = None
             self._started.unlink()
         return output
+
+
+async def _nobody_watches(moment: str) -> None:
+    del moment
