@@ -137,13 +137,13 @@ def watch_steps(reach: Callable[[str], Any]) -> Callable[[], None]:
     """Make the engine's own steps moments (doing, did, told, undoing, undid); returns what undoes it."""
     attempt, end = Drive._attempt, Drive._end  # pyright: ignore[reportPrivateUsage]
 
-    async def watched_attempt(self: Drive, row: Any, context: Any, verb: Any, *, undoing: bool) -> None:
+    async def watched_attempt(self: Drive, row: Any, context: Any, verb: Any, *, undoing: bool, following: Any) -> None:
         await reach(f"{'undoing' if undoing else 'doing'} {row.name}")
-        await attempt(self, row, context, verb, undoing=undoing)
+        await attempt(self, row, context, verb, undoing=undoing, following=following)
 
-    async def watched_end(self: Drive, row: Any, record: Any, *, state: str) -> None:
+    async def watched_end(self: Drive, row: Any, record: Any, *, state: str, following: Any) -> None:
         await reach(f"{'undid' if state == 'compensated' else 'did'} {row.name}")
-        await end(self, row, record, state=state)
+        await end(self, row, record, state=state, following=following)
         await reach(f"told {row.name}")
 
     def undo() -> None:

@@ -64,13 +64,13 @@ def _watch_steps(fate: Fate) -> None:
     """Make the engine's own steps moments."""
     attempt, end = Drive._attempt, Drive._end  # pyright: ignore[reportPrivateUsage]
 
-    async def watched_attempt(self: Drive, row: Any, context: Any, verb: Any, *, undoing: bool) -> None:
+    async def watched_attempt(self: Drive, row: Any, context: Any, verb: Any, *, undoing: bool, following: Any) -> None:
         await fate(f"{'undoing' if undoing else 'doing'} {row.name}")
-        await attempt(self, row, context, verb, undoing=undoing)
+        await attempt(self, row, context, verb, undoing=undoing, following=following)
 
-    async def watched_end(self: Drive, row: Any, record: Any, *, state: str) -> None:
+    async def watched_end(self: Drive, row: Any, record: Any, *, state: str, following: Any) -> None:
         await fate(f"{'undid' if state == 'compensated' else 'did'} {row.name}")
-        await end(self, row, record, state=state)
+        await end(self, row, record, state=state, following=following)
         await fate(f"told {row.name}")
 
     Drive._attempt, Drive._end = watched_attempt, watched_end  # pyright: ignore[reportPrivateUsage]
@@ -81,10 +81,10 @@ def _watch_claims(fate: Fate) -> None:
     claim = store.claim
 
     async def watched_claim(session: Session, **limits: Any) -> Any:
-        row = await claim(session, **limits)
-        if row is not None:
+        rows = await claim(session, **limits)
+        if rows:
             await fate("claiming")
-        return row
+        return rows
 
     store.claim = watched_claim
 

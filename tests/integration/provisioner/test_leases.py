@@ -12,7 +12,7 @@ from tests.integration.provisioner.conftest import Instance, Platform, openroute
 from tests.light.moments import Hold
 
 from clawdeploy_common.ids import new_id
-from clawdeploy_provisioner.operations.runner import Runner
+from clawdeploy_provisioner.operations import leases
 
 EXPIRE = (
     "UPDATE operations SET lease_until = clock_timestamp() - interval '1 second' WHERE id = :id RETURNING lease_token"
@@ -50,7 +50,7 @@ def paused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Runner, "_renew", never)
+    monkeypatch.setattr(leases, "renew", never)
 
 
 @pytest.mark.parametrize("moment", ["before ensure_server", "after ensure_server", "before start", "after start"])

@@ -33,14 +33,16 @@ Record = Callable[[UnitOfWork], Awaitable[None]]
 class Lease:
     """A runner's hold on an operation; ``expires`` is monotonic time, never later than the database's.
 
-    ``stalled`` says that the operation's patience is over.
+    ``over`` says that work on it must end, ``stalled`` that the operation's patience is; until ``charged`` it has paid for its time.
     """
 
     operation_id: UUID
     token: int
     expires: float
     cancel_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     stalled: bool = False
+    charged: float = field(default_factory=time.monotonic)
 
     def remaining(self) -> float:
         """Seconds this runner may still act."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from itertools import zip_longest
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from clawdeploy_common import tracing
 from clawdeploy_common.database import Database
 from clawdeploy_common.errors import ClawDeployError, PermanentError, TemporaryError
 from clawdeploy_common.outages import is_outage
+from clawdeploy_common.work import UnitOfWork
 from clawdeploy_events.lifecycle import OperationKind
 from clawdeploy_provisioner.metrics import OPERATIONS_ENDED, STEP_SECONDS, STEPS
 from clawdeploy_provisioner.operations import endings, store
@@ -35,6 +37,7 @@ class Drive:
         self._log = log.bind(
             operation_id=str(operation.id), kind=operation.kind, instance_id=str(operation.instance_id)
         )
+        self._begun: int | None = None
 
     async def run(self, state: str) -> None:
         """Go on where the operation was; ``state`` is running or compensating."""
@@ -46,17 +49,17 @@ class Drive:
         try:
             await self._forwards()
         except CancelRequested:
-            await self._turn_round(error=None, step=None)
+            async with self._fenced() as unit:
+                await store.compensate(unit.session, self._operation.id, error=None, step=None)
             return False
         except PermanentError:
             return False
         return True
 
     async def _forwards(self) -> None:
-        for row in await self._rows():
-            if row.state in DONE:
-                continue
-            await self._attempt_until_done(row, self._steps[row.name].ensure, undoing=False)
+        rows = [row for row in await self._rows() if row.state not in DONE]
+        for row, following in zip_longest(rows, rows[1:]):
+            await self._attempt_until_done(row, self._steps[row.name].ensure, undoing=False, following=following)
         async with self._fenced() as unit:
             if await endings.succeed(unit, self._operation):
                 OPERATIONS_ENDED.labels(self._operation.kind, "succeeded").inc()
@@ -65,7 +68,8 @@ class Drive:
         raise CancelRequested
 
     async def _backwards(self) -> None:
-        replaced = await self._destroy_waits()
+        async with self._database.transaction() as unit:
+            replaced = await endings.waiting_kind(unit, self._operation.instance_id) is OperationKind.DESTROY
         for row in reversed(await self._rows()):
             undo = self._steps[row.name].undo
             if row.state in {"pending", "compensated", "skipped"} or undo is None or replaced:
@@ -76,7 +80,7 @@ class Drive:
         OPERATIONS_ENDED.labels(self._operation.kind, state).inc()
         self._log.info("operation.ended")
 
-    async def _attempt_until_done(self, row: Any, verb: Verb, *, undoing: bool) -> None:
+    async def _attempt_until_done(self, row: Any, verb: Verb, *, undoing: bool, following: Any = None) -> None:
         """Try a step until it succeeds; a temporary failure waits, the operation's patience ends it.
 
         What cannot be undone is left and told: an operation always ends (a server or a key is owed as a debt before).
@@ -84,10 +88,12 @@ class Drive:
         attempt = row.attempts
         while True:
             attempt += 1
-            context = self._context(row, undoing=undoing)
+            context = StepContext(
+                self._database, self._operation, self._lease, position=row.position, step=row.name, undoing=undoing
+            )
             try:
                 with self._span(row, attempt, undoing=undoing):
-                    return await self._attempt(row, context, verb, undoing=undoing)
+                    return await self._attempt(row, context, verb, undoing=undoing, following=following)
             except (LeaseLost, CancelRequested):
                 raise
             except PermanentError as error:
@@ -103,30 +109,38 @@ class Drive:
                     return await self._fail_step(row, context, error)
                 await self._pause(row, context, attempt, error)
 
-    async def _attempt(self, row: Any, context: StepContext, verb: Verb, *, undoing: bool) -> None:
+    async def _attempt(self, row: Any, context: StepContext, verb: Verb, *, undoing: bool, following: Any) -> None:
         started = asyncio.get_running_loop().time()
-        if not undoing:
+        if not undoing and self._begun != row.position:
             await self._begin(row)
+        self._begun = None
         record = await verb(context)
-        await self._end(row, record, state="compensated" if undoing else "done")
+        await self._end(row, record, state="compensated" if undoing else "done", following=following)
         STEPS.labels(row.name, "compensated" if undoing else "done").inc()
         STEP_SECONDS.labels(row.name).observe(asyncio.get_running_loop().time() - started)
 
     async def _begin(self, row: Any) -> None:
         async with self._fenced() as unit:
-            attempt = await store.begin_step(unit.session, self._operation.id, row.position)
-            if attempt is None:
+            if not await self._began(unit, row):
                 raise CancelRequested
-            endings.emit(
-                unit, self._operation, store.step_changed(self._operation, row.name, "running", attempt=attempt)
-            )
 
-    async def _end(self, row: Any, record: Record | None, *, state: str) -> None:
+    async def _began(self, unit: UnitOfWork, row: Any) -> bool:
+        """Whether the step may begin: no cancellation was asked for."""
+        attempt = await store.begin_step(unit.session, self._operation.id, row.position)
+        if attempt is not None:
+            changed = store.step_changed(self._operation, row.name, "running", attempt=attempt)
+            endings.emit(unit, self._operation, changed)
+        return attempt is not None
+
+    async def _end(self, row: Any, record: Record | None, *, state: str, following: Any) -> None:
+        """In one transaction the step ends and the following one begins."""
         async with self._fenced() as unit:
             if record is not None:
                 await record(unit)
             await store.end_step(unit.session, self._operation.id, row.position, state=state)
             endings.emit(unit, self._operation, store.step_changed(self._operation, row.name, state))
+            if following is not None and await self._began(unit, following):
+                self._begun = following.position
 
     async def _fail_step(self, row: Any, context: StepContext, error: Exception) -> None:
         """Forwards, a failed step turns the operation round; backwards, it is passed over."""
@@ -141,10 +155,6 @@ class Drive:
             endings.emit(unit, self._operation, store.step_changed(self._operation, row.name, state, message=message))
             await store.compensate(unit.session, self._operation.id, error=message, step=row.name)
 
-    async def _turn_round(self, *, error: str | None, step: str | None) -> None:
-        async with self._fenced() as unit:
-            await store.compensate(unit.session, self._operation.id, error=error, step=step)
-
     async def _pause(self, row: Any, context: StepContext, attempt: int, error: Exception) -> None:
         """After a temporary failure: say so, wait, and let the runner end an operation that makes no progress."""
         delay = backoff(attempt, error)
@@ -155,17 +165,8 @@ class Drive:
         await context.sleep(delay)
 
     async def _rows(self) -> Sequence[Any]:
-        async with self._database.transaction() as unit:
-            return await store.steps(unit.session, self._operation.id)
-
-    async def _destroy_waits(self) -> bool:
-        async with self._database.transaction() as unit:
-            return await endings.waiting_kind(unit, self._operation.instance_id) is OperationKind.DESTROY
-
-    def _context(self, row: Any, *, undoing: bool) -> StepContext:
-        return StepContext(
-            self._database, self._operation, self._lease, position=row.position, step=row.name, undoing=undoing
-        )
+        async with self._database.owner.autocommit() as session:
+            return await store.steps(session, self._operation.id)
 
     def _span(self, row: Any, attempt: int, *, undoing: bool) -> AbstractContextManager[None]:
         return tracing.span(

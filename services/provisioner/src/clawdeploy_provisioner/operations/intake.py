@@ -28,14 +28,14 @@ _ADD = text(
     VALUES (:id, :instance_id, :account_id, :provider, :kind, :state, :requested_by, :parameters, :traceparent, clock_timestamp())
     """
 ).bindparams(bindparam("parameters", type_=JSONB), bindparam("traceparent", type_=Text))
-_ADD_STEPS = text(
+_ACTIVATE = text(
     """
+    WITH activated AS (
+        UPDATE operations SET state = 'running', started_at = clock_timestamp(), run_at = clock_timestamp() WHERE id = :id
+    )
     INSERT INTO operation_steps (operation_id, position, name)
     SELECT :id, s.position, s.name FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS s(name, position)
     """
-)
-_ACTIVATE = text(
-    "UPDATE operations SET state = 'running', started_at = clock_timestamp(), run_at = clock_timestamp() WHERE id = :id"
 )
 _CANCEL = text(
     "UPDATE operations SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) WHERE id = :id"
@@ -147,8 +147,7 @@ async def activate(
         in_place=bool(parameters.get("in_place")),
         keep_state=bool(parameters.get("keep_state")),
     )
-    await uow.session.execute(_ACTIVATE, {"id": operation_id})
-    await uow.session.execute(_ADD_STEPS, {"id": operation_id, "names": list(names)})
+    await uow.session.execute(_ACTIVATE, {"id": operation_id, "names": list(names)})
     event = OperationStarted(operation_id=operation_id, kind=kind, steps=planned(names))
     uow.outbox.add(event, key=instance.id, account_id=instance.account_id, correlation_id=operation_id)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Integer, Text, Uuid, bindparam, text
 
 from clawdeploy_common.clock import utc_now
 from clawdeploy_common.ids import new_id
@@ -16,29 +16,48 @@ CALL_MARGIN_S = 5.0
 _CLAIM_LOCK = 0x636C6D  # "clm": claims are short and taken one after another, so that limits hold exactly
 
 _TAKE_CLAIM_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
-_CLAIM = text(
+_CLAIM = text(  # the turns are those that one claim after another would give
     """
-    UPDATE operations SET lease_token = lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
-    WHERE id = (
-        SELECT o.id FROM operations o
-        WHERE o.state IN ('running', 'compensating') AND o.run_at <= clock_timestamp()
+    WITH active AS MATERIALIZED (
+        SELECT id, account_id, provider, run_at, lease_until >= clock_timestamp() IS TRUE AS leased FROM operations
+        WHERE state IN ('running', 'compensating')
+    ), turns AS (
+        SELECT *, count(*) FILTER (WHERE leased) OVER (PARTITION BY account_id)
+                  + row_number() OVER (PARTITION BY account_id, leased ORDER BY run_at, id) AS turn FROM active
+        WHERE leased OR run_at <= clock_timestamp()
+    ), places AS (
+        SELECT *, count(*) FILTER (WHERE leased) OVER (PARTITION BY provider)
+                  + row_number() OVER (PARTITION BY provider, leased ORDER BY turn, run_at, id) AS place FROM turns
+    ), taken AS (
+        SELECT o.id FROM operations o JOIN places p ON p.id = o.id
+        WHERE NOT p.leased AND p.place <= :per_provider AND o.state IN ('running', 'compensating')
           AND (o.lease_until IS NULL OR o.lease_until < clock_timestamp())
-          AND (SELECT count(*) FROM operations p
-               WHERE p.provider = o.provider AND p.lease_until >= clock_timestamp()
-                 AND p.state IN ('running', 'compensating')) < :per_provider
-        ORDER BY (SELECT count(*) FROM operations a
-                  WHERE a.account_id = o.account_id AND a.lease_until >= clock_timestamp()
-                    AND a.state IN ('running', 'compensating')), o.run_at, o.id
-        LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING *
+        ORDER BY p.turn, p.run_at, p.id LIMIT :most FOR UPDATE OF o SKIP LOCKED
+    )
+    UPDATE operations o SET lease_token = o.lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
+    FROM taken t, instances i WHERE o.id = t.id AND i.id = o.instance_id RETURNING o.*, i.deployment
     """
 )
-_RENEW = text(
+_RENEW = text(  # a row that a step's own transaction holds is left for the next time: one step must not keep the others waiting
     """
-    UPDATE operations SET lease_until = greatest(lease_until, clock_timestamp() + make_interval(secs => :lease)),
-           stalled_seconds = stalled_seconds + :elapsed
-    WHERE id = :id AND lease_token = :token RETURNING state, cancel_requested_at, stalled_seconds
+    WITH given AS (
+        SELECT * FROM unnest(:ids, :tokens, :elapsed) WITH ORDINALITY AS g(id, token, elapsed, number)
+    ), free AS (
+        SELECT o.id FROM operations o JOIN given g ON o.id = g.id AND o.lease_token = g.token
+        WHERE o.lease_until IS NOT NULL ORDER BY o.id FOR UPDATE OF o SKIP LOCKED
+    ), renewed AS (
+        UPDATE operations o SET lease_until = greatest(o.lease_until, clock_timestamp() + make_interval(secs => :lease)),
+               stalled_seconds = o.stalled_seconds + g.elapsed
+        FROM given g, free f WHERE o.id = g.id AND o.lease_token = g.token AND f.id = o.id
+        RETURNING g.number, o.state, o.cancel_requested_at, o.stalled_seconds
+    )
+    SELECT g.number, o.lease_token = g.token AS held, r.state, r.cancel_requested_at, r.stalled_seconds
+    FROM given g JOIN operations o ON o.id = g.id LEFT JOIN renewed r ON r.number = g.number
     """
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("tokens", type_=ARRAY(BigInteger)),
+    bindparam("elapsed", type_=ARRAY(Integer)),
 )
 _HOLD = text(  # the instance's row first, as requests do: locks are taken in this order everywhere
     """
@@ -85,8 +104,9 @@ _BEGIN = text(
     RETURNING attempts
     """
 )
-_END = text(
+_END = text(  # and patience starts anew
     """
+    WITH patient AS (UPDATE operations SET stalled_seconds = 0 WHERE id = :id)
     UPDATE operation_steps SET state = :state, message = :message, finished_at = clock_timestamp(),
            call_deadline = CASE WHEN :state IN ('failed', 'skipped') THEN call_deadline END
     WHERE operation_id = :id AND position = :position
@@ -118,16 +138,21 @@ _OUTPUT = text(
 )
 
 
-async def claim(session: Session, *, lease_s: float, per_provider: int) -> Any | None:
-    """Take the next due operation; accounts with fewer running ones come first."""
+async def claim(session: Session, *, lease_s: float, per_provider: int, most: int) -> Sequence[Any]:
+    """Take the next due operations, at most so many; accounts with fewer running ones come first."""
     await session.execute(_TAKE_CLAIM_LOCK, {"lock": _CLAIM_LOCK})
-    return (await session.execute(_CLAIM, {"lease": lease_s, "per_provider": per_provider})).one_or_none()
+    values = {"lease": lease_s, "per_provider": per_provider, "most": most}
+    return (await session.execute(_CLAIM, values)).all()
 
 
-async def renew(session: Session, operation_id: UUID, token: int, *, lease_s: float, elapsed_s: int) -> Any | None:
-    """Extend the lease and charge the time to the operation's patience: its new state, None when the lease is lost."""
-    values = {"id": operation_id, "token": token, "lease": lease_s, "elapsed": elapsed_s}
-    return (await session.execute(_RENEW, values)).one_or_none()
+async def renew(
+    session: Session, ids: Sequence[UUID], tokens: Sequence[int], elapsed: Sequence[int], *, lease_s: float
+) -> Sequence[Any]:
+    """Extend leases and charge each operation's patience with its seconds: by number from 1 whether each is still held, and its
+    operation's new state unless that is worked on just now.
+    """
+    values = {"ids": ids, "tokens": tokens, "elapsed": elapsed, "lease": lease_s}
+    return (await session.execute(_RENEW, values)).all()
 
 
 async def hold(session: Session, operation_id: UUID, token: int) -> bool:
@@ -172,7 +197,6 @@ async def end_step(
 ) -> None:
     """Mark a step's outcome; patience starts anew."""
     await session.execute(_END, {"id": operation_id, "position": position, "state": state, "message": message})
-    await reset_patience(session, operation_id)
 
 
 async def reset_patience(session: Session, operation_id: UUID) -> None:
@@ -210,8 +234,3 @@ def step_changed(
         message=message,
         changed_at=utc_now(),
     )
-
-
-async def instance_of(session: Session, instance_id: UUID) -> Any:
-    """The instance an operation is about."""
-    return (await session.execute(text("SELECT * FROM instances WHERE id = :id"), {"id": instance_id})).one()
