@@ -9,7 +9,6 @@ from uuid import UUID
 
 import pytest
 from tests.engines.databases import Database
-from tests.integration.provisioner import conftest
 from tests.integration.provisioner.conftest import Instance, Platform, provisioner
 from tests.light.moments import Moments
 from tests.light.provider import LightProvider
@@ -170,12 +169,9 @@ class Delivering(LightProvider):
         return None if server is None else replace(server, state=ServerState.CREATING, address=None)
 
 
-async def test_a_delivery_may_take_its_time_where_the_provider_says_so(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_delivery_may_take_its_time_where_the_provider_says_so(database: Database, tmp_path: Path) -> None:
     """INVARIANT: waiting for what was ordered is no lack of progress, for as long as the setting allows; and it can be cancelled."""
-    monkeypatch.setattr(conftest, "LightProvider", Delivering)
-    async with provisioner(database, tmp_path, stalled_after_seconds=6) as platform:
+    async with provisioner(database, tmp_path, kind=Delivering, stalled_after_seconds=6) as platform:
         instance = await platform.deploy()
         await platform.until("SELECT now() - started_at > interval '8 seconds' FROM operations", True, seconds=60)
         assert (await platform.operation(instance.deployment_id)).state == "running"
