@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tests.engines.databases import Database
 from tests.integration.provisioner.conftest import Instance, Platform, openrouter_in, provisioner
 from tests.light.moments import Hold
@@ -77,6 +78,24 @@ async def test_a_runner_paused_past_its_lease_commits_nothing_and_its_successor_
         told = await successor.told(instance.id)
         assert (told.count("server.created.v1"), told.count("llm_key.minted.v1")) == (1, 1)
         assert told.count("deployment.succeeded.v1") == 1
+
+
+async def test_an_operation_whose_row_is_worked_on_keeps_no_other_from_being_renewed(platform: Platform) -> None:
+    """INVARIANT: all leases of a runner are renewed together, and none of them waits for another's transaction."""
+    holds = [platform.moments.hold("before ensure_server") for _ in range(2)]
+    worked_on, other = [await platform.deploy() for _ in holds]
+    for hold in holds:
+        await hold.reached.wait()
+    async with platform.service.database.transaction() as unit:
+        lock = text("SELECT 1 FROM operations WHERE id = :id FOR UPDATE")
+        await unit.session.execute(lock, {"id": worked_on.deployment_id})
+        before = (await platform.operation(other.deployment_id)).stalled_seconds
+        charged = "SELECT stalled_seconds > :before FROM operations WHERE id = :id"
+        await platform.until(charged, True, id=other.deployment_id, before=before)
+    for hold in holds:
+        hold.release()
+    for instance in (worked_on, other):
+        await platform.done(instance.deployment_id)
 
 
 async def test_a_lease_that_is_lost_ends_the_work_at_once(platform: Platform) -> None:
