@@ -113,6 +113,17 @@ def test_on_a_pipe_a_step_that_takes_long_is_told_before_it_ends(capsys: pytest.
     assert told == ["Deploying demo", "  … start  3.5 s", "  … start  16 s"]
 
 
+def test_that_nothing_takes_an_operation_on_is_told_once_and_not_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with StepsDisplay("Deploying demo") as display:
+        for age_s in (1, 11, 12):
+            created = datetime.now(UTC) - timedelta(seconds=age_s)
+            display.update({"state": "queued", "steps": [], "created_at": created.isoformat()})
+    told = capsys.readouterr().err.splitlines()
+    assert told[1:] == [
+        "  it has not begun yet: nothing has taken it on (claw status shows whether the provisioner runs)"
+    ]
+
+
 def test_on_a_pipe_a_long_wait_is_told_and_a_short_one_is_not(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,8 @@ _TOLD_AFTER_S = (
     300,
 )  # on a pipe a running step is told of at these ages, so that silence stays short
 
+_BEGINS_WITHIN_S = 10
+
 
 class StepsDisplay:
     """Shows an operation while it runs; on a pipe one plain line when a step settles, takes long, or has something to say."""
@@ -50,14 +52,14 @@ class StepsDisplay:
     def update(self, operation: Json, *, ahead: Json | None = None) -> None:
         """Show this newer view of the operation, and of the one it waits for."""
         self._operation = operation
-        self._ahead = waits_for(ahead) if ahead else ""
+        self._ahead = waits_for(ahead) if ahead else not_begun(operation)
         if not stderr().is_terminal:
             self._tell_ahead(ahead)
             self._tell_news()
 
     def _tell_ahead(self, ahead: Json | None) -> None:
-        news = ("ahead", str(ahead["kind"]), running_step(ahead, timed=False)) if ahead else ()
-        if news and news not in self._told:
+        news = ("ahead", str(ahead["kind"]), running_step(ahead, timed=False)) if ahead else ("ahead", self._ahead)
+        if self._ahead and news not in self._told:
             self._told.add(news)
             say(f"  {self._ahead}")
 
@@ -105,6 +107,17 @@ def waits_for(ahead: Json) -> str:
     """What a queued operation waits for: `waiting for the start under way: Wait until it has started, 12 s`."""
     step = running_step(ahead)
     return f"waiting for the {ahead['kind']} under way{': ' if step else ''}{step}"
+
+
+def not_begun(operation: Json) -> str:
+    """What is wrong with an operation that waits for no other and has not begun after ten seconds; empty otherwise."""
+    created = operation.get("created_at")
+    waits = operation["state"] == "queued" and created and _since(created) >= _BEGINS_WITHIN_S
+    return (
+        "it has not begun yet: nothing has taken it on (claw status shows whether the provisioner runs)"
+        if waits
+        else ""
+    )
 
 
 def running_step(operation: Json, *, timed: bool = True) -> str:
