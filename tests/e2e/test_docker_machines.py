@@ -110,7 +110,8 @@ def story(docker_with_machines: str, request: pytest.FixtureRequest) -> Generato
 
 
 async def test_a_server_is_made_ready_and_its_agent_reports(story: CloudStory) -> None:
-    done = story.claw("deploy", "story", "--provider", story.cloud, "--model", "gpt-5.2", "--wait")
+    asked = ("--provider", story.cloud, "--plan", "basic", "--model", "gpt-5.2")
+    done = story.claw("deploy", "story", *asked, "--wait")
     assert done.returncode == 0, done.stderr + done.stdout + story.output()
     assert story.on_machine("systemctl", "--failed", "--no-legend") == ""
     assert "22/tcp" in story.on_machine("ufw", "status")
