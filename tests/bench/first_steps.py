@@ -7,8 +7,9 @@ clock starts when the request is sent, and stops at the database's time of the f
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -24,8 +25,8 @@ from tests.engines.databases import Database
 from tests.engines.ports import free_ports
 from tests.engines.wheels import RunningBroker
 
-PER_SECOND = 100.0
-REQUESTS = 300
+RATES = {10.0: 60, 100.0: 300}
+"""Requests a second, and how many of them: what two cores carry easily, and what is more than they carry."""
 CONNECTIONS = 64
 UNLIMITED = {"OPERATION_CONCURRENCY": "1000", "PROVIDER_CONCURRENCY": "1000"}
 _BEGUN = """
@@ -40,21 +41,40 @@ async def measure(engines: Engines, size: Size) -> list[Figure]:
 
 
 async def _measured(engines: Engines, size: Size, *, embedded: bool) -> list[Figure]:
-    rounds: list[list[float]] = []
+    rounds: list[list[_Round]] = []
     for _ in range(min(3, size.rounds)):
         async with engines.database() as database:
-            rounds.append(await _round(database, embedded=embedded, number=size.of(REQUESTS)))
-    where = "embedded broker" if embedded else "Apache Kafka"
-    sent = float(size.of(REQUESTS) * len(rounds))
-    facts = {"sent": sent, "accepted": float(sum(map(len, rounds))), "slowest_ms": max(map(max, rounds))}
+            rounds.append(await _rounds(database, size, embedded=embedded))
+    broker = "embedded broker" if embedded else "Apache Kafka"
+    return [figure for same in zip(*rounds, strict=True) for figure in _figures(same, broker)]
+
+
+def _figures(rounds: Sequence["_Round"], broker: str) -> list[Figure]:
+    """Of the rounds at one rate."""
+    found = [each.latencies for each in rounds]
+    where = f"{rounds[0].per_second:.0f} requests/s, {broker}"
+    facts = {
+        "sent": float(sum(each.sent for each in rounds)),
+        "accepted": float(sum(map(len, found))),
+        "slowest_ms": max(map(max, found)),
+    }
     return [
-        Figure(name=f"first_step_p{p}_ms", where=where, rounds=[percentile(r, p) for r in rounds], facts=facts)
+        Figure(name=f"first_step_p{p}_ms", where=where, rounds=[percentile(r, p) for r in found], facts=facts)
         for p in (50, 99)
     ]
 
 
-async def _round(database: Database, *, embedded: bool, number: int) -> list[float]:
-    """Milliseconds of each request."""
+@dataclass(frozen=True, kw_only=True)
+class _Round:
+    """Requests at one rate: how many were sent, and the milliseconds of each that was accepted."""
+
+    per_second: float
+    sent: int
+    latencies: list[float]
+
+
+async def _rounds(database: Database, size: Size, *, embedded: bool) -> list[_Round]:
+    """One round at each rate, the calm one first."""
     more = {"embedded": "yes"} if embedded else {}
     with folder() as logs:
         async with (
@@ -62,16 +82,20 @@ async def _round(database: Database, *, embedded: bool, number: int) -> list[flo
             gateway(database, broker, logs, **more) as served,
             _provisioner(database, broker, logs, **more),
         ):
-            port = served.port
-            keys = await account_keys(port)
-            requests = creations(port, keys)
-            async with connections(port, CONNECTIONS) as opened:
-                warm = await open_loop(opened, requests, number=20, per_second=20)
-            await _begun(database, warm)
-            async with connections(port, CONNECTIONS) as opened:
-                sent = await open_loop(opened, requests, number=number, per_second=PER_SECOND)
-            answered = [each for each in sent if each.accepted]
-            return _latencies(answered, await _begun(database, answered))
+            requests = creations(served.port, await account_keys(served.port))
+            await _round(database, served.port, requests, per_second=20, number=20)  # warms up
+            return [
+                await _round(database, served.port, requests, per_second=rate, number=size.of(number))
+                for rate, number in RATES.items()
+            ]
+
+
+async def _round(database: Database, port: int, requests: Iterator[bytes], *, per_second: float, number: int) -> _Round:
+    async with connections(port, CONNECTIONS) as opened:
+        sent = await open_loop(opened, requests, number=number, per_second=per_second)
+    answered = [each for each in sent if each.accepted]
+    latencies = _latencies(answered, await _begun(database, answered))
+    return _Round(per_second=per_second, sent=number, latencies=latencies)
 
 
 @asynccontextmanager
