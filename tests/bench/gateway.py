@@ -32,7 +32,7 @@ def environment_of(service: str, database: Database, broker: str, *, port: int, 
         "DATABASE_WEB_URL": database.web_url(service),
         "KAFKA_BOOTSTRAP_SERVERS": broker,
         "KAFKA_IDEMPOTENCE": "false" if embedded else "true",
-        "KAFKA_FETCH_MAX_WAIT_MS": "20" if embedded else "500",
+        "KAFKA_FETCH_MAX_WAIT_MS": "40" if embedded else "100",
         "INTERNAL_SECRET": "an internal secret that is long enough",  # pragma: allowlist secret
         "BOOTSTRAP_API_KEY": KEY,
         "BOOTSTRAP_MAX_INSTANCES": str(LIMIT),

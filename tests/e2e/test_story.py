@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Generator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,19 @@ class Story(Local):
         cost = self.json("cost", "story")
         return sum(line["cost_micros"] for line in cost["lines"] if line["kind"] == "llm")
 
+    @cached_property
+    def database_port(self) -> int:
+        """Where the database listens, always."""
+        return int(self.services()["postgres"]["address"].rsplit(":", 1)[1].split("/")[0])
+
     async def rows(self, statement: str) -> list[Any]:
         """Rows as the database's administrator sees them."""
-        port = self.services()["postgres"]["address"].rsplit(":", 1)[1].split("/")[0]
-        password = self.secrets.postgres_admin_password
         connection = await asyncpg.connect(
-            host="127.0.0.1", port=int(port), user="postgres", password=password, database="clawdeploy"
+            host="127.0.0.1",
+            port=self.database_port,
+            user="postgres",
+            password=self.secrets.postgres_admin_password,
+            database="clawdeploy",
         )
         try:
             return list(await connection.fetch(statement))

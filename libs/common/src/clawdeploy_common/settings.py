@@ -27,7 +27,7 @@ class ServiceSettings(BaseSettings):
     database_idle_transaction_seconds: int = Field(default=30, ge=1, le=3600)
     kafka_bootstrap_servers: str
     kafka_idempotence: bool = True
-    kafka_fetch_max_wait_ms: int = Field(default=500, ge=1, le=60_000)
+    kafka_fetch_max_wait_ms: int = Field(default=100, ge=1, le=60_000)
     kafka_session_timeout_ms: int = Field(default=10_000, ge=500, le=300_000)
     kafka_partitions: int = Field(default=24, ge=1, le=1000)
     kafka_replication_factor: int = Field(default=1, ge=1, le=15)
