@@ -10,8 +10,7 @@ def redeploy(*, in_place: bool = False, keep_state: bool = False, llm_key: str =
 
 
 def test_a_redeployment_removes_and_deploys() -> None:
-    """INVARIANT: an agent has its key for as long as it has its server, so whoever cancels before that goes keeps one that works."""
-    assert redeploy() == [*reversed(REMOVE), *DEPLOY]
+    assert redeploy() == [*REMOVE, *DEPLOY]
 
 
 def test_what_is_kept_is_saved_before_anything_is_destroyed_and_restored_before_it_is_configured() -> None:

@@ -43,12 +43,18 @@ class Power:
             self._order(work, Verb.POWER_ON, server)
             work.documents.change(self.kind, server["id"], status=self.on)
 
+    def begin_rebuild(self, work: Work, server: Document) -> None:
+        """Go off, so that nobody meets the old system once the action has ended."""
+        self._order(work, Verb.POWER_OFF, server)
+
     def rebuild(self, work: Work, action: Action) -> None:
-        """Come up on an empty disk, or stay off when that failed."""
+        """Come up on an empty disk, or as it was when that failed."""
         server = self._affected(work, action)
         if server is not None:
             self._order(work, Verb.REBUILD, server)
             work.documents.change(self.kind, server["id"], status=self.on, booted=True)
+        elif (old := work.documents.find(self.kind, action.resource_id)) is not None and old["status"] == self.on:
+            self._order(work, Verb.POWER_ON, old)
 
     def give_back(self, work: Work, action: Action) -> None:
         """Be no more, and be paid for no longer."""

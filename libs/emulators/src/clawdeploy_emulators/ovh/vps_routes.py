@@ -11,6 +11,7 @@ from clawdeploy_emulators.cloud.context import InWork
 from clawdeploy_emulators.cloud.work import Work
 from clawdeploy_emulators.ovh import catalogue
 from clawdeploy_emulators.ovh.context import InSettings, published_task
+from clawdeploy_emulators.ovh.effects import POWER
 from clawdeploy_emulators.ovh.errors import bad_request, not_found
 from clawdeploy_emulators.ovh.servers import KIND, free_vps, known_vps, published_service, published_vps
 
@@ -139,6 +140,7 @@ async def rebuild(name: str, asked: Rebuild, work: InWork) -> Json:
         key = stored["key"] if stored else None
         if key is None:
             raise not_found(f"sshKey = {asked.sshKey}")
+    POWER.begin_rebuild(work, vps)
     work.documents.change(KIND, name, status="installing", system=system, public_key=key)
     return _begin(work, name, "reinstallVm", before=vps["status"])
 

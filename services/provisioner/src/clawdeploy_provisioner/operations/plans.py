@@ -18,8 +18,7 @@ DEPLOY = (
     "publish_endpoint",
 )
 REMOVE = ("revoke_llm_key", "destroy_server")
-REDEPLOY = ("save_state", "destroy_server", "revoke_llm_key", *DEPLOY[:6], "restore_state", *DEPLOY[6:])
-"""The server goes first: one that is cancelled before leaves an agent whose key works."""
+REDEPLOY = ("save_state", *REMOVE, *DEPLOY[:6], "restore_state", *DEPLOY[6:])
 REBUILD = ("save_state", "rebuild_server", *REDEPLOY[REDEPLOY.index("wait_address") :])
 UP = ("start", "wait_started")
 
